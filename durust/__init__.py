@@ -1,0 +1,1 @@
+"""Durable execution for ordinary Python functions."""
