@@ -1,0 +1,102 @@
+"""The one place that reads time and makes ids: everything else is handed both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+
+# Crockford's base 32: 26 of these carry 130 bits, so ids never collide and survive being read aloud.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_EXECUTOR_CHARACTERS = 26
+
+
+def now_ms() -> int:
+    """Return this host's calendar time in epoch milliseconds. Nothing that is safe may depend on it."""
+    return time.time_ns() // 1_000_000
+
+
+def now_utc() -> datetime:
+    """Return this host's calendar time as an aware `datetime` in UTC."""
+    return datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Return seconds that never go back, for durations within one process."""
+    return time.monotonic()
+
+
+def boottime() -> float:
+    """Return seconds since the kernel booted, suspended time included: one value for all processes of a host."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def perf() -> float:
+    """Return the finest monotonic seconds, for benchmarks."""
+    return time.perf_counter()
+
+
+def pause(seconds: float) -> None:
+    """Block this thread for *seconds*."""
+    time.sleep(seconds)
+
+
+def jitter() -> float:
+    """Return a random float in [0, 1), to keep many processes out of step."""
+    return secrets.randbelow(1 << 53) / (1 << 53)
+
+
+class _Ordered:
+    """Time-ordered ids: UUID version 7 with a counter, so ids of one process sort in the order they were made."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def next(self) -> str:
+        # RFC 9562, section 6.2, method 3: the 12 bits behind the milliseconds hold sub-millisecond time. A tick that
+        # does not pass the last one is pushed past it, so the order holds within the process whatever the clock does.
+        tick = time.time_ns() * 4096 // 1_000_000
+        with self._lock:
+            tick = self._last = max(tick, self._last + 1)
+        high = (tick >> 12 << 16) | 0x7000 | (tick & 0xFFF)
+        low = (secrets.randbits(62)) | (0b10 << 62)
+        text = f"{high:016x}{low:016x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_ordered = _Ordered()
+
+
+def ordered_id() -> str:
+    """Return a fresh id (UUID version 7, RFC 9562) that sorts after every id this process made before."""
+    return _ordered.next()
+
+
+def executor_id() -> str:
+    """Return a fresh executor id: `du:` and 26 random characters, never used twice."""
+    return "du:" + "".join(secrets.choice(_ALPHABET) for _ in range(_EXECUTOR_CHARACTERS))
+
+
+def random_token(hex_digits: int = 16) -> str:
+    """Return *hex_digits* random hexadecimal digits."""
+    return secrets.token_hex(hex_digits // 2)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, or an empty text where the kernel tells none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
+            return source.read().strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """Return the identity of this process's pid namespace: pids of two namespaces must not be compared."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

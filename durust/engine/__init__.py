@@ -1,0 +1,1 @@
+"""Threads, loops, the journal and the background services."""

@@ -1,0 +1,1 @@
+"""Data and pure decisions: no thread, no socket, no clock."""

@@ -1,0 +1,89 @@
+"""What a reader, a claimer or a sweeper asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from durust.model.status import Status
+
+# One page of a list that a person reads or a program walks; a larger answer is asked for in pages.
+LIST_LIMIT_DEFAULT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilter:
+    """Which workflows to list: every field that is set must match; a sequence matches any of its members.
+
+    Times are epoch milliseconds of `created_at`, from `created_from_ms` on and before `created_before_ms`. The order
+    is by creation, then by id; `offset` and `limit` cut a page out of it.
+    """
+
+    workflow_ids: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    statuses: Sequence[Status] | None = None
+    queues: Sequence[str] | None = None
+    executor_ids: Sequence[str] | None = None
+    app_names: Sequence[str] | None = None
+    app_version: str | None = None
+    id_prefix: str | None = None
+    created_from_ms: int | None = None
+    created_before_ms: int | None = None
+    newest_first: bool = False
+    load_input: bool = False
+    load_output: bool = False
+    limit: int = LIST_LIMIT_DEFAULT
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows: those of this application, and rows without an application name only for workflow names known here."""
+
+    app_name: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWant:
+    """How many rows to take from a queue at most."""
+
+    name: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What an executor asks for in one claim.
+
+    Only workflows whose name is in `scope.names` are taken, in the order priority, created_at, id within a queue,
+    and only rows whose version is NULL or one of `versions`; at most `limit` rows over all queues.
+    """
+
+    executor_id: str
+    scope: Scope
+    versions: tuple[str, ...]
+    """The version of each name in `scope.names`, at the same index; it is written into the claimed row."""
+    queues: tuple[QueueWant, ...]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """What a sweeper asks for: due delays, lapsed leases, orphaned rows, each at most `limit`."""
+
+    supervisor_id: str
+    """Executors of this supervisor are never reaped by it."""
+    scope: Scope
+    reap: bool
+    limit: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorQuery:
+    """Which executors to read; a field that is None does not restrict."""
+
+    executor_ids: tuple[str, ...] | None = None
+    boot_id: str | None = None
+    supervisor_id: str | None = None
+    states: tuple[str, ...] = field(default=("LIVE", "DRAINING"))

@@ -1,0 +1,131 @@
+"""What stands in the database, as frozen values that a reader may keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from durust.model.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one run to write: granted by one claim, void as soon as the row carries another token."""
+
+    workflow_id: str
+    executor_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One recorded step: what stands at a place of a workflow's history. Times are epoch milliseconds."""
+
+    place: int
+    name: str
+    output: str | None = None
+    error: str | None = None
+    serialization: str | None = None
+    child_id: str | None = None
+    started_at_ms: int | None = None
+    completed_at_ms: int | None = None
+    claim: str | None = None
+    """The token that wrote the row; None where another library wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """One workflow as the database holds it. Times are epoch milliseconds of the database's clock."""
+
+    workflow_id: str
+    name: str
+    status: Status
+    queue: str | None
+    priority: int
+    dedup_id: str | None
+    executor_id: str | None
+    token: str | None
+    creator: str | None
+    app_name: str | None
+    app_version: str | None
+    attempts: int
+    created_at_ms: int
+    updated_at_ms: int
+    started_at_ms: int | None
+    completed_at_ms: int | None
+    delay_until_ms: int | None
+    serialization: str | None
+    inputs: str | None = None
+    """Loaded only when the query asks for inputs."""
+    output: str | None = None
+    """Loaded only when the query asks for outputs."""
+    error: str | None = None
+    """Loaded only when the query asks for outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One granted claim: the lease, what to run, and for a resumed run its whole history in commit order."""
+
+    lease: Lease
+    name: str
+    inputs: str | None
+    serialization: str | None
+    attempts: int
+    queue: str | None
+    app_version: str | None
+    created_at_ms: int
+    now_ms: int
+    """The database's time when the claim was granted; durations are counted from here."""
+    history: tuple[Checkpoint, ...] = ()
+    """Ordered by (completed_at_ms, place)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorRow:
+    """One executor: one incarnation of one process."""
+
+    executor_id: str
+    supervisor_id: str
+    host: str
+    boot_id: str
+    pid_ns: str
+    pid: int
+    pid_started: float
+    """When the process started, in seconds as psutil tells it; with the pid it names one process of a boot."""
+    app_name: str
+    app_version: str | None
+    state: str
+    """LIVE, DRAINING or DEAD."""
+    registered_at_ms: int
+    ended_at_ms: int | None
+    why: str | None
+    lease_seconds_left: float
+    """What is left of the lease on the provider's own clock; negative once it lapsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One stored queue definition."""
+
+    name: str
+    worker_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    due: int = 0
+    """Delayed rows that became due and are queued now."""
+    reaped: tuple[str, ...] = ()
+    """Executors whose lease had lapsed and that are DEAD now."""
+    released: int = 0
+    """Rows that a reaped executor held and that are queued again."""
+    orphans: int = 0
+    """PENDING rows of a dead or unknown executor that nobody had released: always 0 unless something is wrong."""
+    queues: frozenset[str] = field(default_factory=frozenset)
+    """The queues that got rows."""
+    next_due_seconds: float | None = None
+    """How long until the next delayed row is due, or None when there is none."""
+    more: bool = False
+    """Whether a bound cut this sweep short, so that another should follow at once."""

@@ -1,0 +1,234 @@
+"""Every change of the database as a frozen value, and every answer that a write can get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from durust.model.records import Checkpoint, Lease, WorkflowRow
+from durust.model.status import Status
+
+INTERNAL_QUEUE = "_dbos_internal_queue"
+"""Where work without a queue of its own waits; the canonical name, which other tools know too."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorkflow:
+    """Insert a workflow: queued, delayed, or (with a lease) running at once under its starter.
+
+    Answers `Recorded`, `Existing` (the id is taken; also by another start of the same `creator`, which is then
+    `Recorded` again), `Duplicate` (the deduplication id is taken on that queue) or, with a lease, `Fenced` when the
+    executor is not LIVE.
+    """
+
+    workflow_id: str
+    name: str
+    inputs: str | None
+    serialization: str
+    creator: str
+    """Unique for this start: a retry of the same write carries the same one. With a lease it is the lease's token."""
+    app_name: str
+    queue: str | None = None
+    priority: int = 0
+    dedup_id: str | None = None
+    delay_seconds: float = 0.0
+    app_version: str | None = None
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStep:
+    """Record how a step ended, at its place.
+
+    Answers `Recorded`, `Fenced`, `Diverged` (the place holds another record) or `HistoryLost` (the record that this
+    run saw committed last is not there any more).
+    """
+
+    lease: Lease
+    after: int | None
+    place: int
+    name: str
+    output: str | None
+    error: str | None
+    serialization: str
+    started_at_ms: int
+    completed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSleep:
+    """Record the instant at which a sleep ends: the database's time at this write plus *seconds*.
+
+    The record's output is that instant as a portable JSON number of epoch seconds; its completion time is the same
+    instant in milliseconds. Answers like `RecordStep`; `Recorded.output` is the instant, also for a repeated write.
+    """
+
+    lease: Lease
+    after: int | None
+    place: int
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FinishWorkflow:
+    """End a run: SUCCESS, ERROR or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Answers `Recorded`, `Fenced` or `HistoryLost`."""
+
+    lease: Lease
+    after: int | None
+    status: Status
+    output: str | None
+    error: str | None
+    serialization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that a parked run waits for."""
+
+    place: int
+    kind: str
+    target: str = ""
+    key: str = ""
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkWorkflow:
+    """Set a run aside until *until_ms* (database time); it costs one attempt less. Answers `Recorded`, `Fenced` or `HistoryLost`.
+
+    A repeated park finds the row DELAYED or with another token and is answered `Fenced`: either way the run unwinds.
+    """
+
+    lease: Lease
+    after: int | None
+    until_ms: int
+    waits: tuple[Wait, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Give a run back to its queue without counting the attempt. Answers `Recorded` or `Fenced`."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterExecutor:
+    """Enter an executor as LIVE with a first lease. Answers `Recorded`; a repeated one changes nothing."""
+
+    executor_id: str
+    supervisor_id: str
+    host: str
+    boot_id: str
+    pid_ns: str
+    pid: int
+    pid_started: float
+    app_name: str
+    app_version: str | None
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Renew the leases of executors that are not DEAD. Answers `Alive` with the ids that were renewed."""
+
+    executor_ids: tuple[str, ...]
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrainExecutor:
+    """Stop an executor from claiming: LIVE becomes DRAINING. Answers `Recorded` or `Missing` when it is DEAD or unknown."""
+
+    executor_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Declare executors DEAD, then, in a later statement, release what they hold. Answers `Released`.
+
+    Repeating it is harmless: it releases what is still held. Attempts stay counted.
+    """
+
+    executor_ids: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreQueue:
+    """Store a queue's definition, replacing an older one of that name. Answers `Recorded`."""
+
+    name: str
+    worker_concurrency: int | None
+    app_name: str
+
+
+RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack
+Write = StartWorkflow | RunWrite | RegisterExecutor | Beat | DrainExecutor | Retire | StoreQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The write stands, by this try or by an earlier one of the same writer."""
+
+    now_ms: int = 0
+    """The database's time at the write, where the write asks for it (a start); else 0."""
+    output: str | None = None
+    """What the database computed for the record (a sleep's instant); else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A workflow of that id was there already."""
+
+    row: WorkflowRow
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The writer does not own the workflow any more; nothing was written."""
+
+    holder: str | None = None
+    """The executor that owns it now, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """The place already holds a record that this run did not write."""
+
+    record: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLost:
+    """A record that this run saw committed is gone: the database lost commits. The run hands its claim back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no such row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Another workflow on the queue holds the deduplication id."""
+
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The executors whose leases were renewed."""
+
+    executor_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The workflows that went back to their queues."""
+
+    workflow_ids: tuple[str, ...]
+    queues: frozenset[str]
+
+
+Outcome = Recorded | Existing | Fenced | Diverged | HistoryLost | Missing | Duplicate | Alive | Released

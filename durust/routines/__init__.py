@@ -1,0 +1,1 @@
+"""Durable operations as generators that decide and ask."""

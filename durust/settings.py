@@ -1,0 +1,72 @@
+"""The numbers and choices that a deployment may change, with the reason for each default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from durust.errors import InvalidArgument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every tunable of an engine; each has the environment variable `DURUST_<NAME>` as its twin."""
+
+    app_name: str = "durust"
+    """Whose rows these are, in a database that several applications share."""
+    slots: int = 100
+    """Workflows that one process runs at once: a waiting thread each for sync ones, so hundreds rather than thousands."""
+    beat_seconds: float = 2.0
+    """Five beats fit into a lease, so four may be lost."""
+    lease_seconds: float = 10.0
+    """How long a dead host's work stays with it; much longer than a pause of the collector or the database."""
+    lease_margin_seconds: float = 1.0
+    """A process stops trusting its lease this long before it ends, to cover the way to the database and back."""
+    sweep_seconds: float = 2.0
+    """Bounds how late a delayed row, or a dead executor, is noticed when no process is woken for it."""
+    idle_poll_seconds: float = 1.0
+    """How late queued work is found when every hint is lost."""
+    audit_seconds: float = 15.0
+    """How late rows that a lost answer stranded under this executor are handed back."""
+    drain_seconds: float = 30.0
+    """How long an orderly end waits for running work; the usual grace of process managers."""
+    park_after_seconds: float = 1.0
+    """Shorter waits cost less than unwinding and replaying."""
+    value_bytes_max: int = 64 * 1024 * 1024
+    """Far above sensible records, far below the 1 GB at which Postgres refuses a value."""
+    history_places_max: int = 100_000
+    """A run with more steps replays for longer than a lease lasts; split it."""
+    serializer: str = "json"
+    """`json`, or `pickle` in a database that only trusted programs write to."""
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidArgument` for a number that cannot be meant."""
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(value, int | float) and value <= 0:
+                raise InvalidArgument(spec.name, value, "must be more than 0")
+        if self.beat_seconds * 2 > self.lease_seconds:
+            raise InvalidArgument("beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}")
+        if self.serializer not in {"json", "pickle"}:
+            raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Return the defaults, changed by `DURUST_...` variables, changed by *overrides* that are not None."""
+        environment = os.environ if environment is None else environment
+        chosen: dict[str, Any] = {}
+        for spec in fields(cls):
+            text = environment.get(f"DURUST_{spec.name.upper()}")
+            if text is not None:
+                chosen[spec.name] = _read(spec.name, text, type(spec.default))
+        chosen.update({name: value for name, value in overrides.items() if value is not None})
+        return replace(cls(), **chosen)
+
+
+def _read(name: str, text: str, kind: type[Any]) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidArgument(f"DURUST_{name.upper()}", text, f"must be a value of type {kind.__name__}") from None

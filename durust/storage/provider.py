@@ -1,0 +1,106 @@
+"""The seam between durust and a database: a batch of writes in, a batch of outcomes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.writes import Outcome, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something changed that somebody may be waiting for. A hint may be lost or repeated: a poll stands behind it."""
+
+    kind: str
+    """`queue` (work was enqueued there), `workflow` (it ended) or `any` (something changed)."""
+    key: str = ""
+
+
+class Writer(Protocol):
+    """A connection of its own that commits batches. It belongs to one thread."""
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Commit *writes* in one transaction and answer an outcome for each, in their order.
+
+        A write never fails its neighbours and never raises for a business reason. Transient faults (serialization,
+        deadlock, a lost connection) are answered by sending the whole batch again within a bound; past it
+        `ProviderUnavailable` is raised, and sending the same batch again later is safe.
+        """
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+
+
+class Listener(Protocol):
+    """A subscription to hints. It belongs to one thread, except for `wake`."""
+
+    def wait(self, timeout_seconds: float) -> list[Hint]:
+        """Return the hints that came in, or an empty list after *timeout_seconds*. Never raises for a lost database."""
+
+    def wake(self) -> None:
+        """Make a `wait` of another thread return at once."""
+
+    def close(self) -> None:
+        """Close the subscription. Idempotent."""
+
+
+@runtime_checkable
+class StateProvider(Protocol):
+    """A database that holds durust's state. All methods block and all may be called from any thread.
+
+    Each raises `ProviderUnavailable` when the database is away, and nothing else for a fault of the database.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name the provider and its database for a reader, without its password."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether several processes can use the same state."""
+
+    def migrate(self) -> None:
+        """Bring the schema up to this release; concurrent migrators are safe.
+
+        Raises `SchemaMismatch` for a database that does not fit, which is then left as it was.
+        """
+
+    def check(self) -> None:
+        """Verify that the schema is one this release can serve, changing nothing. Raises `SchemaMismatch`."""
+
+    def writer(self) -> Writer:
+        """Open a writer."""
+
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Claim queued workflows for an executor that is LIVE with a valid lease; skip what others hold.
+
+        Histories are loaded in a statement after the claim has committed.
+        """
+
+    def sweep(self, request: SweepRequest) -> Swept:
+        """Queue what is due, reap executors whose lease has lapsed, release what nobody holds."""
+
+    def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        """Read the recorded steps of workflows, ordered by (completed_at_ms, place); an unknown id has none."""
+
+    def workflows(self, query: ListFilter) -> list[WorkflowRow]:
+        """Read workflow rows."""
+
+    def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
+        """Read executor rows."""
+
+    def queues(self) -> list[QueueRow]:
+        """Read the stored queue definitions."""
+
+    def announce(self, hints: Sequence[Hint]) -> None:
+        """Send hints to the listeners of all processes, after the commit they speak of. Losing them is harmless."""
+
+    def listen(self) -> Listener:
+        """Subscribe to hints."""
+
+    def close(self) -> None:
+        """Close every connection. Idempotent."""
