@@ -38,7 +38,7 @@ class ListFilter:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rows: those of this application, and rows without an application name only for workflow names known here."""
+    """Whose rows: those of this application, and rows that name none, but these only for workflow names known here."""
 
     app_name: str
     names: tuple[str, ...]
@@ -57,7 +57,7 @@ class ClaimRequest:
     """What an executor asks for in one claim.
 
     Only workflows whose name is in `scope.names` are taken, in the order priority, created_at, id within a queue,
-    and only rows whose version is NULL or one of `versions`; at most `limit` rows over all queues.
+    and only rows whose version is NULL or the one of their name; at most `limit` rows over all queues.
     """
 
     executor_id: str

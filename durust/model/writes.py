@@ -94,9 +94,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class ParkWorkflow:
-    """Set a run aside until *until_ms* (database time); it costs one attempt less. Answers `Recorded`, `Fenced` or `HistoryLost`.
+    """Set a run aside until *until_ms* (database time); it costs one attempt less.
 
-    A repeated park finds the row DELAYED or with another token and is answered `Fenced`: either way the run unwinds.
+    Answers `Recorded`, `Fenced` or `HistoryLost`. A repeated park finds the row DELAYED or with another token and is
+    answered `Fenced`: either way the run unwinds.
     """
 
     lease: Lease
@@ -138,7 +139,10 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class DrainExecutor:
-    """Stop an executor from claiming: LIVE becomes DRAINING. Answers `Recorded` or `Missing` when it is DEAD or unknown."""
+    """Stop an executor from claiming: LIVE becomes DRAINING.
+
+    Answers `Recorded`, or `Missing` when it is DEAD or unknown.
+    """
 
     executor_id: str
 
@@ -162,6 +166,22 @@ class StoreQueue:
     worker_concurrency: int | None
     app_name: str
 
+
+# The order in which a provider applies the types of one batch; within a type it is the order of the batch. Rows come
+# before what needs them, and a run's records before what ends it, so that a finish loses no step of its own batch.
+APPLY_ORDER: tuple[type, ...] = (
+    RegisterExecutor,
+    StoreQueue,
+    StartWorkflow,
+    RecordStep,
+    RecordSleep,
+    FinishWorkflow,
+    ParkWorkflow,
+    HandBack,
+    Beat,
+    DrainExecutor,
+    Retire,
+)
 
 RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack
 Write = StartWorkflow | RunWrite | RegisterExecutor | Beat | DrainExecutor | Retire | StoreQueue
@@ -217,6 +237,13 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The write holds something that no database can take, such as an id with a NUL; its neighbours stand."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alive:
     """The executors whose leases were renewed."""
 
@@ -231,4 +258,4 @@ class Released:
     queues: frozenset[str]
 
 
-Outcome = Recorded | Existing | Fenced | Diverged | HistoryLost | Missing | Duplicate | Alive | Released
+Outcome = Recorded | Existing | Fenced | Diverged | HistoryLost | Missing | Duplicate | Refused | Alive | Released

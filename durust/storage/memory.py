@@ -1,0 +1,255 @@
+"""The provider that keeps everything in this process: the reference that the other providers are measured by."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+
+from durust import clock
+from durust.errors import ProviderUnavailable
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, QueueWant, Scope, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, QueueRow, Swept, WorkflowRow
+from durust.model.status import DELAYED, ENQUEUED, PENDING, Event
+from durust.model.validity import refusal
+from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, Outcome, Refused, Write
+from durust.storage.listening import LocalListener
+from durust.storage.memory_tables import Tables, bare
+from durust.storage.provider import Hint, Listener, Writer
+
+# One reap is one transaction elsewhere, so its size is bounded there and here.
+REAP_LIMIT = 64
+# Of executors only: ids of this form are durust's, others belong to another library's processes.
+OWN_PREFIX = "du:"
+
+_RANK = {kind: rank for rank, kind in enumerate(APPLY_ORDER)}
+
+
+class InMemoryProvider:
+    """Keeps the state in this process and loses it with it; one lock stands for every transaction."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tables = Tables()
+        self._listeners: list[LocalListener] = []
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        return "memory://"
+
+    @property
+    def is_shared(self) -> bool:
+        return False
+
+    def migrate(self) -> None:
+        self._demand_open()
+
+    def check(self) -> None:
+        self._demand_open()
+
+    def writer(self) -> Writer:
+        self._demand_open()
+        return _MemoryWriter(self)
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def _demand_open(self) -> None:
+        if self._is_closed:
+            raise ProviderUnavailable(self.name, "it was closed")
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply *writes* as one transaction, by type and within a type in their order."""
+        outcomes: dict[int, Outcome] = {}
+        with self._lock:
+            self._demand_open()
+            for place, write in sorted(enumerate(writes), key=lambda item: _RANK[type(item[1])]):
+                reason = refusal(write)
+                outcomes[place] = Refused(reason) if reason else self._tables.apply(write)
+        return [outcomes[place] for place in range(len(writes))]
+
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        with self._lock:
+            self._demand_open()
+            me = self._tables.executors.get(request.executor_id)
+            if me is None or me.row.state != "LIVE" or me.lease_until <= clock.boottime():
+                return []
+            picked = chain.from_iterable(self._pick(request, want) for want in request.queues)
+            return [self._grant(row, request) for row in islice(picked, request.limit)]
+
+    def _pick(self, request: ClaimRequest, want: QueueWant) -> Iterator[WorkflowRow]:
+        versions = dict(zip(request.scope.names, request.versions, strict=True))
+        due = (
+            row
+            for row in self._tables.workflows.values()
+            if (row.status, row.queue) == (ENQUEUED, want.name)
+            and row.name in versions
+            and _is_in(request.scope, row)
+            and row.app_version in {None, versions[row.name]}
+        )
+        order = sorted(due, key=lambda row: (row.priority, row.created_at_ms, row.workflow_id))
+        return islice(order, want.limit)
+
+    def _grant(self, row: WorkflowRow, request: ClaimRequest) -> Claimed:
+        now = clock.now_ms()
+        lease = Lease(row.workflow_id, request.executor_id, f"{now * 1000:016x}-{clock.random_token()}")
+        claimed = self._tables.move(
+            row.workflow_id,
+            Event.CLAIM,
+            executor_id=lease.executor_id,
+            token=lease.token,
+            attempts=row.attempts + 1,
+            app_version=request.versions[request.scope.names.index(row.name)],
+            started_at_ms=now,
+            updated_at_ms=now,
+        )
+        return Claimed(
+            lease=lease,
+            name=claimed.name,
+            inputs=claimed.inputs,
+            serialization=claimed.serialization,
+            attempts=claimed.attempts,
+            queue=claimed.queue,
+            app_version=claimed.app_version,
+            created_at_ms=claimed.created_at_ms,
+            now_ms=now,
+            history=self._steps(claimed.workflow_id),
+        )
+
+    def sweep(self, request: SweepRequest) -> Swept:
+        with self._lock:
+            self._demand_open()
+            now = clock.now_ms()
+            waiting = sorted(
+                (row.delay_until_ms or 0, row.workflow_id)
+                for row in self._tables.workflows.values()
+                if row.status is DELAYED and _is_in(request.scope, row)
+            )
+            due = [key for until, key in waiting if until <= now][: request.limit]
+            queued = [self._tables.move(key, Event.DUE, updated_at_ms=now) for key in due]
+            for key in due:
+                self._tables.waits.pop(key, None)
+            reaped = self._lapsed(request) if request.reap else ()
+            released = self._tables.retire(reaped, "its lease lapsed")
+            orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))
+            next_due = waiting[len(due)][0] if len(waiting) > len(due) else None
+            return Swept(
+                due=len(due),
+                reaped=reaped,
+                released=len(released.workflow_ids),
+                orphans=len(orphans.workflow_ids),
+                queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in queued},
+                next_due_seconds=None if next_due is None else max(0.0, (next_due - now) / 1000),
+                more=request.limit in {len(due), len(reaped), len(orphans.workflow_ids)} or len(reaped) == REAP_LIMIT,
+            )
+
+    def _lapsed(self, request: SweepRequest) -> tuple[str, ...]:
+        now = clock.boottime()
+        lapsed = sorted(
+            (executor.lease_until, key)
+            for key, executor in self._tables.executors.items()
+            if executor.row.state != "DEAD"
+            and executor.row.supervisor_id != request.supervisor_id
+            and executor.lease_until <= now
+        )
+        return tuple(key for _, key in lapsed[: min(request.limit, REAP_LIMIT)])
+
+    def _orphans(self, scope: Scope) -> list[WorkflowRow]:
+        return [
+            row
+            for row in self._tables.workflows.values()
+            if row.status is PENDING
+            and row.executor_id is not None
+            and row.executor_id.startswith(OWN_PREFIX)
+            and self._tables.state(row.executor_id) in {None, "DEAD"}
+            and _is_in(scope, row)
+        ]
+
+    def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        with self._lock:
+            self._demand_open()
+            return {key: self._steps(key) for key in workflow_ids}
+
+    def _steps(self, workflow_id: str) -> tuple[Checkpoint, ...]:
+        steps = self._tables.history.get(workflow_id, {}).values()
+        return tuple(sorted(steps, key=lambda step: (step.completed_at_ms or 0, step.place)))
+
+    def workflows(self, query: ListFilter) -> list[WorkflowRow]:
+        with self._lock:
+            self._demand_open()
+            found = [row for row in self._tables.workflows.values() if _matches(row, query)]
+        found.sort(key=lambda row: (row.created_at_ms, row.workflow_id), reverse=query.newest_first)
+        page = found[query.offset : query.offset + query.limit]
+        return [bare(row, inputs=query.load_input, outputs=query.load_output) for row in page]
+
+    def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
+        with self._lock:
+            self._demand_open()
+            now = clock.boottime()
+            found = [
+                replace(executor.row, lease_seconds_left=executor.lease_until - now)
+                for executor in self._tables.executors.values()
+                if executor.row.state in query.states
+                and (query.executor_ids is None or executor.row.executor_id in query.executor_ids)
+                and query.boot_id in {None, executor.row.boot_id}
+                and query.supervisor_id in {None, executor.row.supervisor_id}
+            ]
+        return sorted(found, key=lambda row: row.executor_id)
+
+    def queues(self) -> list[QueueRow]:
+        with self._lock:
+            self._demand_open()
+            return sorted(self._tables.queues.values(), key=lambda row: row.name)
+
+    def announce(self, hints: Sequence[Hint]) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.hear(hints)
+
+    def listen(self) -> Listener:
+        listener = LocalListener(self._forget)
+        with self._lock:
+            self._demand_open()
+            self._listeners.append(listener)
+        return listener
+
+    def _forget(self, listener: LocalListener) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+
+class _MemoryWriter:
+    def __init__(self, provider: InMemoryProvider) -> None:
+        self._provider = provider
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        return self._provider.commit(writes)
+
+    def close(self) -> None:
+        """Hold nothing, so release nothing."""
+
+
+def _is_in(scope: Scope, row: WorkflowRow) -> bool:
+    return row.app_name == scope.app_name or (row.app_name is None and row.name in scope.names)
+
+
+def _matches(row: WorkflowRow, query: ListFilter) -> bool:
+    wanted = (
+        (row.workflow_id, query.workflow_ids),
+        (row.name, query.names),
+        (row.status, query.statuses),
+        (row.queue, query.queues),
+        (row.executor_id, query.executor_ids),
+        (row.app_name, query.app_names),
+    )
+    return (
+        all(accepted is None or value in accepted for value, accepted in wanted)
+        and query.app_version in {None, row.app_version}
+        and row.workflow_id.startswith(query.id_prefix or "")
+        and (query.created_from_ms is None or row.created_at_ms >= query.created_from_ms)
+        and (query.created_before_ms is None or row.created_at_ms < query.created_before_ms)
+    )

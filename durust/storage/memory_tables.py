@@ -1,0 +1,292 @@
+"""The rows of the memory provider, and what each write does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from durust import clock
+from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.status import DELAYED, ENQUEUED, PENDING, Event, finishing_event, move
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    Alive,
+    Beat,
+    Diverged,
+    DrainExecutor,
+    Duplicate,
+    Existing,
+    Fenced,
+    FinishWorkflow,
+    HandBack,
+    HistoryLost,
+    Missing,
+    Outcome,
+    ParkWorkflow,
+    Recorded,
+    RecordSleep,
+    RecordStep,
+    RegisterExecutor,
+    Released,
+    Retire,
+    StartWorkflow,
+    StoreQueue,
+    Wait,
+    Write,
+)
+
+# What a sleep's instant is written in: the canonical name of plain JSON.
+PORTABLE = "portable_json"
+
+
+@dataclass(slots=True)
+class Executor:
+    """An executor's row beside its lease."""
+
+    row: ExecutorRow
+    lease_until: float
+
+
+@dataclass(slots=True)
+class Tables:
+    """Every row, by its key. Whoever calls holds the provider's lock."""
+
+    workflows: dict[str, WorkflowRow] = field(default_factory=dict)
+    history: dict[str, dict[int, Checkpoint]] = field(default_factory=dict)
+    waits: dict[str, tuple[Wait, ...]] = field(default_factory=dict)
+    executors: dict[str, Executor] = field(default_factory=dict)
+    queues: dict[str, QueueRow] = field(default_factory=dict)
+
+    def apply(self, write: Write) -> Outcome:
+        """Do what one write asks for, whole or not at all."""
+        match write:
+            case StartWorkflow():
+                return self._start(write)
+            case RecordStep() | RecordSleep():
+                return self._record(write)
+            case FinishWorkflow():
+                return self._finish(write)
+            case ParkWorkflow():
+                return self._park(write)
+            case HandBack():
+                return self._hand_back(write)
+            case RegisterExecutor():
+                return self._register(write)
+            case Beat():
+                return self._beat(write)
+            case DrainExecutor():
+                return self._drain(write)
+            case Retire():
+                return self.retire(write.executor_ids, write.why)
+            case StoreQueue():
+                self.queues[write.name] = QueueRow(write.name, write.worker_concurrency)
+                return Recorded()
+            case _:
+                assert_never(write)
+
+    def _start(self, write: StartWorkflow) -> Outcome:
+        now = clock.now_ms()
+        known = self.workflows.get(write.workflow_id)
+        if known is not None:
+            return Recorded(now) if known.creator == write.creator else Existing(bare(known))
+        lease = write.lease
+        queue = write.queue if lease else write.queue or INTERNAL_QUEUE
+        for row in self.workflows.values() if write.dedup_id is not None else ():
+            if (row.queue, row.dedup_id) == (queue, write.dedup_id):
+                return Duplicate(row.workflow_id)
+        if lease and self.state(lease.executor_id) != "LIVE":
+            return Fenced()
+        delay_ms = 0 if lease else round(write.delay_seconds * 1000)
+        self.workflows[write.workflow_id] = WorkflowRow(
+            workflow_id=write.workflow_id,
+            name=write.name,
+            status=PENDING if lease else DELAYED if delay_ms > 0 else ENQUEUED,
+            queue=queue,
+            priority=write.priority,
+            dedup_id=write.dedup_id,
+            executor_id=lease.executor_id if lease else None,
+            token=lease.token if lease else None,
+            creator=write.creator,
+            app_name=write.app_name,
+            app_version=write.app_version,
+            attempts=1 if lease else 0,
+            created_at_ms=now,
+            updated_at_ms=now,
+            started_at_ms=None,
+            completed_at_ms=None,
+            delay_until_ms=now + delay_ms if delay_ms > 0 else None,
+            serialization=write.serialization,
+            inputs=write.inputs,
+        )
+        return Recorded(now)
+
+    def _record(self, write: RecordStep | RecordSleep) -> Outcome:
+        new = _checkpoint(write)
+        history = self.history.setdefault(write.lease.workflow_id, {})
+        old = history.get(write.place)
+        if old is not None and _is_retry(write, old, new):
+            return Recorded(output=old.output if isinstance(write, RecordSleep) else None)
+        if fenced := self._fenced(write.lease):
+            return fenced
+        if old is not None:
+            return Diverged(old)
+        if self._is_lost(write):
+            return HistoryLost()
+        history[write.place] = new
+        return Recorded(output=new.output if isinstance(write, RecordSleep) else None)
+
+    def _finish(self, write: FinishWorkflow) -> Outcome:
+        row = self.workflows.get(write.lease.workflow_id)
+        if row is not None and row.status.is_terminal and row.token == write.lease.token:
+            return Recorded()
+        if fenced := self._fenced(write.lease):
+            return fenced
+        if self._is_lost(write):
+            return HistoryLost()
+        now = clock.now_ms()
+        self.move(
+            write.lease.workflow_id,
+            finishing_event(write.status),
+            dedup_id=None,
+            completed_at_ms=now,
+            updated_at_ms=now,
+            serialization=write.serialization,
+            output=write.output,
+            error=write.error,
+        )
+        return Recorded()
+
+    def _park(self, write: ParkWorkflow) -> Outcome:
+        if fenced := self._fenced(write.lease):
+            return fenced
+        if self._is_lost(write):
+            return HistoryLost()
+        row = self._unwind(write.lease, Event.PARK)
+        self.waits[row.workflow_id] = write.waits
+        self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
+        return Recorded()
+
+    def _hand_back(self, write: HandBack) -> Outcome:
+        if fenced := self._fenced(write.lease):
+            return fenced
+        self._unwind(write.lease, Event.HAND_BACK)
+        return Recorded()
+
+    def _fenced(self, lease: Lease) -> Fenced | None:
+        """Answer the guard: only the run whose claim stands may write."""
+        row = self.workflows.get(lease.workflow_id)
+        if row is None or row.status is not PENDING:
+            return Fenced()
+        is_mine = (row.executor_id, row.token) == (lease.executor_id, lease.token)
+        return None if is_mine else Fenced(row.executor_id)
+
+    def _is_lost(self, write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow) -> bool:
+        """Answer the chain condition: the record that the run saw committed last still stands."""
+        return write.after is not None and write.after not in self.history.get(write.lease.workflow_id, {})
+
+    def move(self, workflow_id: str, event: Event, **changes: object) -> WorkflowRow:
+        """Move a row to the state that *event* leads to, with other columns changed beside it."""
+        row = self.workflows[workflow_id]
+        moved = replace(row, status=move(row.status, event), **changes)  # type: ignore[arg-type]  # columns by name
+        self.workflows[workflow_id] = moved
+        return moved
+
+    def _unwind(self, lease: Lease, event: Event) -> WorkflowRow:
+        """Take a run off its owner by the owner's own will, which costs no attempt."""
+        row = self._disown(lease.workflow_id, event)
+        self.workflows[row.workflow_id] = replace(row, attempts=row.attempts - 1, updated_at_ms=clock.now_ms())
+        return self.workflows[row.workflow_id]
+
+    def _disown(self, workflow_id: str, event: Event) -> WorkflowRow:
+        queue = self.workflows[workflow_id].queue or INTERNAL_QUEUE
+        return self.move(workflow_id, event, queue=queue, executor_id=None, token=None, started_at_ms=None)
+
+    def _register(self, write: RegisterExecutor) -> Outcome:
+        if write.executor_id not in self.executors:
+            row = ExecutorRow(
+                executor_id=write.executor_id,
+                supervisor_id=write.supervisor_id,
+                host=write.host,
+                boot_id=write.boot_id,
+                pid_ns=write.pid_ns,
+                pid=write.pid,
+                pid_started=write.pid_started,
+                app_name=write.app_name,
+                app_version=write.app_version,
+                state="LIVE",
+                registered_at_ms=clock.now_ms(),
+                ended_at_ms=None,
+                why=None,
+                lease_seconds_left=write.ttl_seconds,
+            )
+            self.executors[write.executor_id] = Executor(row, clock.boottime() + write.ttl_seconds)
+        return Recorded()
+
+    def _beat(self, write: Beat) -> Outcome:
+        alive = frozenset(key for key in write.executor_ids if self.state(key) in {"LIVE", "DRAINING"})
+        for key in alive:
+            self.executors[key].lease_until = clock.boottime() + write.ttl_seconds
+        return Alive(alive)
+
+    def _drain(self, write: DrainExecutor) -> Outcome:
+        if self.state(write.executor_id) not in {"LIVE", "DRAINING"}:
+            return Missing()
+        executor = self.executors[write.executor_id]
+        executor.row = replace(executor.row, state="DRAINING")
+        return Recorded()
+
+    def retire(self, executor_ids: Iterable[str], why: str) -> Released:
+        """Declare executors DEAD and release what they hold."""
+        ids = frozenset(executor_ids)
+        for key in ids:
+            if self.state(key) in {"LIVE", "DRAINING"}:
+                executor = self.executors[key]
+                executor.row = replace(executor.row, state="DEAD", ended_at_ms=clock.now_ms(), why=why)
+        return self.free(row for row in self.workflows.values() if row.executor_id in ids)
+
+    def free(self, rows: Iterable[WorkflowRow]) -> Released:
+        """Queue those of *rows* that are PENDING again; of a run that crashed nothing else changes."""
+        held = sorted(row.workflow_id for row in rows if row.status is PENDING)
+        freed = [self._disown(key, Event.RELEASE) for key in held]
+        return Released(tuple(held), frozenset(row.queue or INTERNAL_QUEUE for row in freed))
+
+    def state(self, executor_id: str) -> str | None:
+        """Return an executor's state, or None for one that never registered."""
+        executor = self.executors.get(executor_id)
+        return executor.row.state if executor else None
+
+
+def bare(row: WorkflowRow, *, inputs: bool = False, outputs: bool = False) -> WorkflowRow:
+    """Return *row* as a list shows it: with its values only where they were asked for."""
+    return replace(
+        row,
+        inputs=row.inputs if inputs else None,
+        output=row.output if outputs else None,
+        error=row.error if outputs else None,
+    )
+
+
+def _checkpoint(write: RecordStep | RecordSleep) -> Checkpoint:
+    token = write.lease.token
+    if isinstance(write, RecordStep):
+        return Checkpoint(
+            place=write.place,
+            name=write.name,
+            output=write.output,
+            error=write.error,
+            serialization=write.serialization,
+            started_at_ms=write.started_at_ms,
+            completed_at_ms=write.completed_at_ms,
+            claim=token,
+        )
+    now = clock.now_ms()
+    until = now + round(write.seconds * 1000)
+    return Checkpoint(write.place, write.name, f"{until / 1000:.3f}", None, PORTABLE, None, now, until, token)
+
+
+def _is_retry(write: RecordStep | RecordSleep, old: Checkpoint, new: Checkpoint) -> bool:
+    """Tell whether *old* is this very write, made before by the same run."""
+    if isinstance(write, RecordStep):
+        return old == new
+    return (old.claim, old.name) == (new.claim, new.name)
