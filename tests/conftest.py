@@ -1,0 +1,27 @@
+"""The fixtures that every test may ask for, and the folder of the run's Postgres server."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.support.processes import spawn
+from tests.support.server import RunFolder, make_database, remove_abandoned_folders, server
+
+__all__ = ["make_database", "server", "spawn"]
+
+_RUN_FOLDER = pytest.StashKey[RunFolder]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of this run's server, in the one process that starts the run's workers or has none."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        remove_abandoned_folders()
+        config.stash[_RUN_FOLDER] = RunFolder()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder of this run's server when all of its workers are gone."""
+    if folder := config.stash.get(_RUN_FOLDER, None):
+        folder.remove()
