@@ -1,0 +1,1 @@
+"""What holds the house together and no linter knows: floors, doors, names and the shape of the tree."""
