@@ -1,0 +1,140 @@
+"""What `durust up` was asked for, checked before anything is started."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from durust.errors import InvalidArgument
+from durust.settings import Settings
+from durust.supervisor.pidfile import default_pidfile
+
+# Each worker is an interpreter of tens of megabytes; more than this on one host is a slip of the finger.
+WORKERS_MAX = 1024
+# C code that holds the interpreter lock for a minute is alive; two minutes without a sign are not.
+HANG_SECONDS_DEFAULT = 120.0
+# Five beats fit into a lease, so four may be lost; shorter leases get faster beats.
+BEATS_PER_LEASE = 5
+ZMQ_OFF_VARIABLE = "DURUST_NO_ZMQ"
+
+_MODULE = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A checked request for workers."""
+
+    modules: tuple[str, ...]
+    """What each worker imports, in this order; at most one names an engine, as in `shop.app:engine`."""
+    url: str
+    workers: int
+    queues: tuple[str, ...] | None
+    """The queues to serve; None: all that the application declares."""
+    settings: Settings
+    overrides: Mapping[str, Any]
+    """The settings that were asked for here, which go before those of an application's own engine."""
+    hang_seconds: float
+    pidfile: Path
+    is_migrating: bool
+    is_verbose: bool
+    has_zmq: bool
+
+    @classmethod
+    def read(
+        cls,
+        modules: Sequence[str],
+        *,
+        url: str,
+        workers: str = "auto",
+        slots: int | None = None,
+        queues: str | None = None,
+        drain_seconds: float | None = None,
+        lease_seconds: float | None = None,
+        hang_seconds: float = HANG_SECONDS_DEFAULT,
+        pidfile: Path | None = None,
+        is_migrating: bool = True,
+        is_verbose: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Config:
+        """Check a request as it was typed. Raises `InvalidArgument` for one that cannot be meant."""
+        environment = os.environ if environment is None else environment
+        if hang_seconds < 0:
+            raise InvalidArgument("hang-timeout", hang_seconds, "must be 0 (never) or more seconds")
+        overrides = {
+            name: value
+            for name, value in (("slots", slots), ("drain_seconds", drain_seconds), ("lease_seconds", lease_seconds))
+            if value is not None
+        }
+        settings = _settings(environment, overrides)
+        # Both sides of a lease must count with the same length, whatever an application's own engine says.
+        overrides |= {"lease_seconds": settings.lease_seconds, "beat_seconds": settings.beat_seconds}
+        return cls(
+            modules=_check_modules(modules),
+            url=url,
+            workers=_read_workers(workers),
+            queues=_read_queues(queues),
+            settings=settings,
+            overrides=overrides,
+            hang_seconds=hang_seconds,
+            pidfile=(pidfile or default_pidfile()).absolute(),
+            is_migrating=is_migrating,
+            is_verbose=is_verbose,
+            has_zmq=environment.get(ZMQ_OFF_VARIABLE, "") in {"", "0"},
+        )
+
+
+def _settings(environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
+    lease_seconds = overrides.get("lease_seconds")
+    if lease_seconds is None or lease_seconds <= 0:
+        return Settings.load(environment, **overrides)
+    # The beat has to fit into a lease that was shortened, before both are checked against each other.
+    base = Settings.load({name: text for name, text in environment.items() if name != "DURUST_LEASE_SECONDS"})
+    beat_seconds = min(base.beat_seconds, lease_seconds / BEATS_PER_LEASE)
+    return replace(base, beat_seconds=beat_seconds, **overrides)
+
+
+def _check_modules(modules: Sequence[str]) -> tuple[str, ...]:
+    if not modules:
+        raise InvalidArgument("MODULE", "", "name at least one module, as in `durust up shop.workflows`")
+    for module in modules:
+        if module.endswith(".py") or "/" in module:
+            dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+            raise InvalidArgument("MODULE", module, f"write the module's name, not its file: {dotted}")
+        if not _MODULE.match(module):
+            raise InvalidArgument("MODULE", module, "must be a module's name, as in shop.workflows or shop.app:engine")
+    engines = [module for module in modules if ":" in module]
+    if len(engines) > 1:
+        raise InvalidArgument("MODULE", " ".join(engines), "only one of them may name an engine")
+    return tuple(modules)
+
+
+def _read_workers(text: str) -> int:
+    if text == "auto":
+        return usable_cores()
+    try:
+        workers = int(text)
+    except ValueError:
+        workers = 0
+    if not 1 <= workers <= WORKERS_MAX:
+        raise InvalidArgument("workers", text, f"must be `auto` or a number from 1 to {WORKERS_MAX}")
+    return workers
+
+
+def _read_queues(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise InvalidArgument("queues", text, "name at least one queue, as in a,b; leave it out for all declared ones")
+    return names
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which is what one worker each is counted by."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
