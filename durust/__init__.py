@@ -1,1 +1,104 @@
-"""Durable execution for ordinary Python functions."""
+"""Durable execution: ordinary Python functions that survive the death of their process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from durust.context import DurableContext, SyncDurableContext
+from durust.decorators import Step, Workflow, step, workflow
+from durust.durable import AsyncDurableEngine, DurableEngine
+from durust.errors import (
+    DurustError,
+    InvalidArgument,
+    MaxRecoveryAttemptsExceeded,
+    NotInWorkflow,
+    NotLaunched,
+    ProviderMisuse,
+    ProviderUnavailable,
+    QueueDeduplicated,
+    QueueNotFound,
+    RemoteError,
+    SchemaMismatch,
+    SerializationError,
+    StepDiverged,
+    StepRetriesExhausted,
+    WorkflowCancelled,
+    WorkflowConflict,
+    WorkflowNotFound,
+    WorkflowNotRegistered,
+)
+from durust.failpoints import FailpointError, failpoint
+from durust.handle import AsyncWorkflowHandle, WorkflowHandle
+from durust.model.filters import ListFilter
+from durust.model.options import WorkflowOptions
+from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.retry import StepOptions
+from durust.model.status import Status
+from durust.queue import WorkflowQueue
+from durust.settings import Settings
+from durust.storage.memory import InMemoryProvider
+from durust.storage.provider import StateProvider
+
+if TYPE_CHECKING:
+    from durust.storage.postgres import PostgresProvider
+    from durust.storage.sqlite import SqliteProvider
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncDurableEngine",
+    "AsyncWorkflowHandle",
+    "Checkpoint",
+    "DurableContext",
+    "DurableEngine",
+    "DurustError",
+    "FailpointError",
+    "InMemoryProvider",
+    "InvalidArgument",
+    "ListFilter",
+    "MaxRecoveryAttemptsExceeded",
+    "NotInWorkflow",
+    "NotLaunched",
+    "PostgresProvider",
+    "ProviderMisuse",
+    "ProviderUnavailable",
+    "QueueDeduplicated",
+    "QueueNotFound",
+    "RemoteError",
+    "SchemaMismatch",
+    "SerializationError",
+    "Settings",
+    "SqliteProvider",
+    "StateProvider",
+    "Status",
+    "Step",
+    "StepDiverged",
+    "StepOptions",
+    "StepRetriesExhausted",
+    "SyncDurableContext",
+    "Workflow",
+    "WorkflowCancelled",
+    "WorkflowConflict",
+    "WorkflowHandle",
+    "WorkflowNotFound",
+    "WorkflowNotRegistered",
+    "WorkflowOptions",
+    "WorkflowQueue",
+    "WorkflowRow",
+    "failpoint",
+    "step",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the providers whose drivers take long to import only when they are asked for."""
+    if name == "PostgresProvider":
+        from durust.storage.postgres import PostgresProvider  # noqa: PLC0415  psycopg is loaded on first use
+
+        return PostgresProvider
+    if name == "SqliteProvider":
+        from durust.storage.sqlite import SqliteProvider  # noqa: PLC0415  sqlite3 is loaded on first use
+
+        return SqliteProvider
+    raise AttributeError(f"module 'durust' has no attribute {name!r}")

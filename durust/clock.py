@@ -100,3 +100,11 @@ def pid_namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
+
+
+def token() -> str:
+    """Return a fresh token: 16 hexadecimal digits of this host's microseconds and 16 random ones.
+
+    Only its uniqueness matters; the time in it is for readers.
+    """
+    return f"{time.time_ns() // 1000:016x}-{secrets.token_hex(8)}"

@@ -1,0 +1,225 @@
+"""What a workflow's body is given: the durable operations, awaited in one class and blocking in the other."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from durust.codec import UNTYPED, Codec, Shape
+from durust.decorators import Step
+from durust.engine.current import CURRENT, Activity
+from durust.engine.drive import AwaitingDriver, BlockingDriver
+from durust.errors import InvalidArgument, NotInWorkflow
+from durust.model.names import check_name
+from durust.model.retry import StepOptions, duration_seconds
+from durust.routines.effects import Ended, Raised, Routine
+from durust.routines.run import Run
+from durust.routines.steps import Task, step
+from durust.routines.waits import sleep
+
+T = TypeVar("T")
+
+# How many functions' annotations are kept: more than a program has steps, so that each is read once.
+RESULT_TYPES_KEPT = 1024
+_NO_OPTIONS = StepOptions()
+
+
+class _Context:
+    """What both colours share: identity, and the making of tasks."""
+
+    def __init__(self, run: Run, codec: Codec) -> None:
+        self._run = run
+        self._codec = codec
+
+    @property
+    def workflow_id(self) -> str:
+        """Return the id of this workflow."""
+        return self._run.workflow_id
+
+    @property
+    def attempt(self) -> int:
+        """Return how often this workflow was started, this time included; parks do not count."""
+        return self._run.attempts
+
+    def _task(self, options: StepOptions | None, name: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], annotation: Any) -> Task:
+        check_name("step name", name)
+        chosen = options or _NO_OPTIONS
+        if isinstance(fn, Step):
+            fn, chosen = fn.fn, options or fn.options
+        if not callable(fn):
+            raise InvalidArgument("fn", fn, "a step is a function; pass the function itself and its arguments, not its result")
+        if chosen.serializer is not None:
+            codec = Codec(serializer=chosen.serializer, value_bytes_max=self._codec.value_bytes_max)
+        else:
+            codec = self._codec
+        is_async = inspect.iscoroutinefunction(fn)
+        body = functools.partial(_in_step_async if is_async else _in_step, fn, args, kwargs)
+        return Task(name, body, is_async, chosen, _result_type(fn) if annotation is None else annotation, codec)
+
+    def _ensure_outside_steps(self, asked: str) -> None:
+        activity = CURRENT.get()
+        if activity is None or activity.in_step or activity.run is not self._run:
+            raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
+
+
+class DurableContext(_Context):
+    """The operations of an `async def` workflow. Each takes its place when it is called, and is awaited for its result."""
+
+    is_async = True
+
+    def __init__(self, run: Run, driver: AwaitingDriver, codec: Codec) -> None:
+        super().__init__(run, codec)
+        self._driver = driver
+        self._loop = asyncio.get_running_loop()
+
+    @overload
+    def step(self, name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(self, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # noqa: A002  the public name of the argument
+        """Run a step and return its result; a step that is recorded already is not run again.
+
+        Its error is recorded and raised likewise. `type` says what to rebuild the result as where the function's
+        annotation does not.
+        """
+        return self._operate(self._task(None, name, fn, args, kwargs, type), "ctx.step")
+
+    @overload
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # noqa: A002  the public name of the argument
+        """Run a step like `step`, with options of its own: retries, their pauses, the serializer."""
+        return self._operate(self._task(options, name, fn, args, kwargs, type), "ctx.step_with")
+
+    def sleep(self, seconds: float | timedelta) -> Coroutine[Any, Any, None]:
+        """Sleep for *seconds*, across crashes and restarts.
+
+        The moment of waking is recorded first, so an execution that resumes waits only for what is left. A long sleep
+        gives its slot and its memory back, and the workflow is claimed again on waking.
+        """
+        length = duration_seconds("seconds", seconds)
+        place = self._take_place("ctx.sleep")
+        return self._end(place, sleep(self._run, place, length))
+
+    def _operate(self, task: Task, asked: str) -> Coroutine[Any, Any, Any]:
+        place = self._take_place(asked)
+        return self._end(place, step(self._run, place, task))
+
+    def _take_place(self, asked: str) -> int:
+        self._ensure_outside_steps(asked)
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
+        return self._run.take_place()
+
+    async def _end(self, place: int, routine: Routine[Ended]) -> Any:
+        ended = await self._driver.operate(place, routine)
+        if isinstance(ended, Raised):
+            raise ended.error
+        return ended.value
+
+
+class SyncDurableContext(_Context):
+    """The operations of a `def` workflow. Each blocks until its result is there."""
+
+    is_async = False
+
+    def __init__(self, run: Run, driver: BlockingDriver, codec: Codec) -> None:
+        super().__init__(run, codec)
+        self._driver = driver
+        self._thread = threading.get_ident()
+
+    @overload
+    def step(self, name: str, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    @overload
+    def step(self, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Any:  # noqa: A002  the public name of the argument
+        """Run a step and return its result; a step that is recorded already is not run again.
+
+        Its error is recorded and raised likewise. `type` says what to rebuild the result as where the function's
+        annotation does not.
+        """
+        return self._operate(self._task(None, name, fn, args, kwargs, type), "ctx.step")
+
+    @overload
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    @overload
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Any:  # noqa: A002  the public name of the argument
+        """Run a step like `step`, with options of its own: retries, their pauses, the serializer."""
+        return self._operate(self._task(options, name, fn, args, kwargs, type), "ctx.step_with")
+
+    def sleep(self, seconds: float | timedelta) -> None:
+        """Sleep for *seconds*, across crashes and restarts.
+
+        The moment of waking is recorded first, so an execution that resumes waits only for what is left. A long sleep
+        gives its thread back, and the workflow is claimed again on waking.
+        """
+        length = duration_seconds("seconds", seconds)
+        place = self._take_place("ctx.sleep")
+        self._end(sleep(self._run, place, length))
+
+    def _operate(self, task: Task, asked: str) -> Any:
+        return self._end(step(self._run, self._take_place(asked), task))
+
+    def _take_place(self, asked: str) -> int:
+        self._ensure_outside_steps(asked)
+        if threading.get_ident() != self._thread:
+            raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
+        return self._run.take_place()
+
+    def _end(self, routine: Routine[Ended]) -> Any:
+        ended = self._driver.drive(routine)
+        if isinstance(ended, Raised):
+            raise ended.error
+        return ended.value
+
+
+def make_context(run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec) -> DurableContext | SyncDurableContext:
+    """Return the context of a run, in the colour of its driver."""
+    if isinstance(driver, AwaitingDriver):
+        return DurableContext(run, driver, codec)
+    return SyncDurableContext(run, driver, codec)
+
+
+def _in_step(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    token = CURRENT.set(_as_step())
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        CURRENT.reset(token)
+
+
+async def _in_step_async(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    token = CURRENT.set(_as_step())
+    try:
+        return await fn(*args, **kwargs)
+    finally:
+        CURRENT.reset(token)
+
+
+def _as_step() -> Activity | None:
+    activity = CURRENT.get()
+    return None if activity is None else Activity(activity.run, activity.context, in_step=True)
+
+
+def _result_type(fn: Any) -> Any:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if "return" not in getattr(fn, "__annotations__", ()):
+        return UNTYPED
+    return _annotated_result(getattr(fn, "__func__", fn))
+
+
+@functools.lru_cache(maxsize=RESULT_TYPES_KEPT)
+def _annotated_result(fn: Any) -> Any:
+    return Shape.of(fn, skip_first=False).result

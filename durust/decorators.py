@@ -1,0 +1,116 @@
+"""How functions become workflows and steps."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from durust.engine.current import in_body
+from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition
+from durust.errors import InvalidArgument
+from durust.model.names import check_name
+from durust.model.retry import StepOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Generic[P, R]):
+    """A registered workflow. It is started through an engine; `.fn` is the plain function, for unit tests."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.fn: Callable[..., R] = definition.fn
+        functools.update_wrapper(self, definition.fn)
+
+    @property
+    def name(self) -> str:
+        """Return the name that stands in the database."""
+        return self.definition.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Refuse: a plain call would run without a record of anything."""
+        raise TypeError(f"workflow {self.name!r} is not called directly: use engine.start({self.fn.__name__}, ...), or {self.fn.__name__}.fn(...) in a unit test")
+
+
+class Step(Generic[P, R]):
+    """A function with step options. Called in a workflow's body it is recorded; elsewhere it is an ordinary function."""
+
+    def __init__(self, fn: Callable[P, R], name: str, options: StepOptions) -> None:
+        self.fn, self.name, self.options = fn, check_name("step name", name), options
+        self._is_async = inspect.iscoroutinefunction(fn)
+        functools.update_wrapper(self, fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the step under its own name and options, or the plain function outside a workflow's body."""
+        activity = in_body()
+        if activity is None:
+            return self.fn(*args, **kwargs)
+        # An async context answers a coroutine, which only an async step's caller expects.
+        if activity.context.is_async and not self._is_async:
+            raise TypeError(f"{self.name} is a plain function in an async workflow: write `await ctx.step({self.name!r}, {self.name}, ...)`")
+        result: R = activity.context.step(self.name, self, *args, **kwargs)
+        return result
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Bind a step that is defined in a class to its instance."""
+        return self if instance is None else MethodType(self, instance)
+
+
+@overload
+def workflow(fn: Callable[Concatenate[Any, P], R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(*, name: str | None = None, max_recovery_attempts: int = ..., serializer: str | None = None) -> Callable[[Callable[Concatenate[Any, P], R]], Workflow[P, R]]: ...
+def workflow(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_recovery_attempts: int = MAX_RECOVERY_ATTEMPTS_DEFAULT,
+    serializer: str | None = None,
+) -> Any:
+    """Register a function as a workflow, under *name* or its qualified name.
+
+    Its first parameter is its context. After `max_recovery_attempts` further starts that did not end, it is set aside
+    as MAX_RECOVERY_ATTEMPTS_EXCEEDED. `serializer="pickle"` lets its arguments and results be any Python object, in a
+    database that only trusted programs write to.
+
+    Raises `InvalidArgument` for a signature without a context or with a parameter `options`, `WorkflowConflict` when
+    the name stands for other code.
+    """
+    if serializer not in {None, "json", "pickle"}:
+        raise InvalidArgument("serializer", serializer, "must be 'json' or 'pickle'")
+
+    def register(function: Callable[..., Any]) -> Workflow[Any, Any]:
+        return Workflow(REGISTRY.add(Definition(name or function.__qualname__, function, max_recovery_attempts, serializer)))
+
+    return register if fn is None else register(fn)
+
+
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    max_retries: int = ...,
+    base_interval: float = ...,
+    backoff_factor: float = ...,
+    max_interval: float = ...,
+    should_retry: Callable[[Exception], bool] | None = None,
+    serializer: str | None = None,
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
+    """Make a function a step: called in a workflow's body it is recorded under its name, with these options.
+
+    The options are those of `StepOptions`. Raises `InvalidArgument` for values that cannot be meant.
+    """
+    chosen = StepOptions(**options)
+
+    def wrap(function: Callable[..., Any]) -> Step[Any, Any]:
+        return Step(function, name or function.__qualname__, chosen)
+
+    return wrap if fn is None else wrap(fn)

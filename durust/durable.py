@@ -1,0 +1,430 @@
+"""The engine as its users see it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+from durust import clock
+from durust.codec import UNTYPED, Encoded
+from durust.context import make_context
+from durust.decorators import Workflow
+from durust.engine.current import CURRENT
+from durust.engine.engine import Engine
+from durust.engine.loops import Loop
+from durust.engine.registry import REGISTRY, Definition, Registry
+from durust.engine.supervision import Supervision
+from durust.engine.ticket import ThreadTicket
+from durust.engine.vitals import Vitals
+from durust.errors import InvalidArgument, NotLaunched, ProviderUnavailable, QueueDeduplicated, WorkflowConflict, WorkflowNotFound
+from durust.handle import WorkflowHandle, ensure_no_loop
+from durust.model.filters import ListFilter
+from durust.model.names import check_name
+from durust.model.options import WorkflowOptions
+from durust.model.records import Checkpoint, Claimed, Lease, WorkflowRow
+from durust.model.writes import Duplicate, Existing, Fenced, Outcome, Recorded, Refused, StartWorkflow
+from durust.queue import WorkflowQueue
+from durust.settings import Settings
+from durust.storage.opening import open_provider
+from durust.storage.provider import StateProvider
+from durust.telemetry import emit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# How long a start waits for its commit while the database is away; then the caller hears of it.
+COMMIT_SECONDS = 30.0
+_NO_OPTIONS = WorkflowOptions()
+
+Named = str | Workflow[Any, Any]
+
+
+class DurableEngine:
+    """Runs workflows on a database and answers questions about them.
+
+    *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
+    `durust.db` in the current folder. Making an engine touches nothing; `launch()` does, or `with`. With
+    `migrate=False` the schema must be there already. The other arguments override `Settings`.
+
+    Raises `InvalidArgument` for a URL or a setting that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        database: str | StateProvider | None = None,
+        *,
+        settings: Settings | None = None,
+        app_name: str | None = None,
+        slots: int | None = None,
+        serializer: str | None = None,
+        queues: Sequence[str] | None = None,
+        migrate: bool = True,
+        supervision: Supervision | None = None,
+    ) -> None:
+        self._database = database
+        self._settings = settings or Settings.load(app_name=app_name, slots=slots, serializer=serializer)
+        self._queues = tuple(queues) if queues is not None else None
+        self._migrates = migrate
+        self._supervision = supervision
+        self._registry = Registry(REGISTRY)
+        self._engine: Engine | None = None
+        self._adopted: asyncio.AbstractEventLoop | None = None
+        self._mutex = threading.Lock()
+
+    # Registration
+
+    def register(self, name: str, fn: Callable[..., Any] | Workflow[Any, Any], **options: Any) -> Workflow[Any, Any]:
+        """Register a workflow by hand, for this engine only. Options and errors are those of `durust.workflow`."""
+        function = fn.fn if isinstance(fn, Workflow) else fn
+        return Workflow(self._registry.add(Definition(name, function, **options)))
+
+    def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
+        """Declare a queue for this engine."""
+        return self._registry.add_queue(queue)
+
+    # Life
+
+    def launch(self) -> None:
+        """Open the database, bring its schema up, resume what a crash left, and start taking work.
+
+        Raises `ProviderUnavailable` when the database does not answer, `SchemaMismatch` when it does not fit,
+        `QueueNotFound` for a queue to serve that is neither declared nor stored. Launching twice does nothing.
+        """
+        with self._mutex:
+            if self._engine is not None:
+                return
+            provider = open_provider(self._database)
+            try:
+                if self._migrates:
+                    provider.migrate()
+                else:
+                    provider.check()
+                engine = self._assemble(provider)
+            except BaseException:
+                provider.close()
+                raise
+            try:
+                engine.start()
+            except BaseException:
+                engine.close(0, "its launch failed")
+                raise
+            self._engine = engine
+        if self._supervision is None:
+            self.recover()
+
+    def close(self, drain_seconds: float | None = None) -> None:
+        """Stop taking work, wait for what runs (at most *drain_seconds*), hand back the rest, and close the database."""
+        with self._mutex:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close(self._settings.drain_seconds if drain_seconds is None else drain_seconds, "closed")
+
+    def drain(self, timeout_seconds: float) -> bool:
+        """Stop taking work and let what runs finish or park; True when nothing had to be handed back."""
+        return self._live("drain").drain(timeout_seconds)
+
+    def supervise(self, supervision: Supervision, *, database: str | None = None, settings: Settings | None = None) -> None:
+        """Hand an engine that was not launched yet to a supervisor."""
+        self._supervision = supervision
+        self._migrates = False
+        if database is not None:
+            self._database = database
+        if settings is not None:
+            self._settings = settings
+
+    def __enter__(self) -> Self:
+        self.launch()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def executor_id(self) -> str:
+        """Return the id of this engine's executor."""
+        return self._live("executor_id").executor_id
+
+    @property
+    def fenced(self) -> threading.Event:
+        """Return the event that is set when a supervised executor was declared dead."""
+        return self._live("fenced").fenced
+
+    def vitals(self) -> Vitals:
+        """Return how the engine is doing."""
+        return self._live("vitals").vitals()
+
+    @property
+    def aio(self) -> AsyncDurableEngine:
+        """Return the awaiting view of this engine."""
+        return AsyncDurableEngine(self)
+
+    # Starting workflows
+
+    @overload
+    def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
+    @overload
+    def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]: ...
+    def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+        """Start a workflow in this process and return its handle, once the start is committed.
+
+        When no slot is free it is queued instead. An id that exists already answers a handle to that workflow.
+        Raises `WorkflowNotRegistered`, `TypeError` for arguments that do not fit, `SerializationError`,
+        `WorkflowConflict` when the id stands for another workflow, `ProviderUnavailable`.
+        """
+        engine = self._live("run_workflow")
+        chosen = options or _NO_OPTIONS
+        definition = self._definition(workflow)
+        if chosen.dedup_id is not None:
+            raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
+        encoded = self._encode(engine, definition, args, kwargs)
+        if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
+            return self._enqueue_all(engine, definition, [self._queued(definition, encoded, chosen, None)])[0]
+        return self._start_here(engine, definition, encoded, chosen)
+
+    @overload
+    def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any: ...
+    def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any:
+        """Start a workflow and wait for its result; errors are those of `run_workflow` and of `handle.get_result`."""
+        ensure_no_loop("engine.start(...)", "await engine.aio.start(...)")
+        return self.run_workflow(workflow, *args, options=options, **kwargs).get_result()
+
+    def enqueue(self, queue: str | WorkflowQueue, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue and return its handle, once that is committed.
+
+        Raises what `run_workflow` raises, `QueueNotFound`, and `QueueDeduplicated` when the queue holds the
+        deduplication id already.
+        """
+        engine = self._live("enqueue")
+        name = self._queue_name(engine, queue)
+        definition = self._definition(workflow)
+        encoded = self._encode(engine, definition, args, kwargs)
+        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, options or _NO_OPTIONS, name)])[0]
+
+    def enqueue_many(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: Named,
+        arguments: Iterable[tuple[Any, ...]],
+        *,
+        options: Iterable[WorkflowOptions] | None = None,
+    ) -> list[WorkflowHandle[Any]]:
+        """Put many runs of one workflow on a queue, one for each tuple of arguments, in few commits.
+
+        *options*, where given, has one entry for each tuple. Raises what `enqueue` raises; what was committed before
+        an error stays.
+        """
+        engine = self._live("enqueue_many")
+        name = self._queue_name(engine, queue)
+        definition = self._definition(workflow)
+        calls = list(arguments)
+        chosen = [_NO_OPTIONS] * len(calls) if options is None else list(options)
+        if len(chosen) != len(calls):
+            raise InvalidArgument("options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples")
+        writes = [
+            self._queued(definition, self._encode(engine, definition, args, {}), option, name) for args, option in zip(calls, chosen, strict=True)
+        ]
+        return self._enqueue_all(engine, definition, writes)
+
+    # Management
+
+    def recover(self) -> list[WorkflowHandle[Any]]:
+        """Resume, now, what processes of this host left behind that are gone; return the handles.
+
+        What ran on another host is resumed when its lease ends.
+        """
+        engine = self._live("recover")
+        ids = engine.recover()
+        if ids:
+            emit("recovered", count=len(ids))
+        return [self._handle(engine, workflow_id, None) for workflow_id in ids]
+
+    def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:  # noqa: A002  the public name of the argument
+        """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
+
+        The result is rebuilt as the workflow's annotation says where it is registered here, or as *type*.
+        """
+        engine = self._live("retrieve_workflow")
+        rows = engine.provider.workflows(ListFilter(workflow_ids=[check_name("workflow_id", workflow_id)]))
+        if not rows:
+            raise WorkflowNotFound(workflow_id)
+        return self._handle(engine, workflow_id, self._registry.find(rows[0].name), type)
+
+    def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
+        """List workflows, oldest first; by default those of this application."""
+        return self._live("list_workflows").provider.workflows(query or ListFilter(app_names=[self._settings.app_name]))
+
+    def list_steps(self, workflow_id: str) -> list[Checkpoint]:
+        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
+        engine = self._live("list_steps")
+        self.retrieve_workflow(workflow_id)
+        return sorted(engine.provider.history([workflow_id]).get(workflow_id, ()), key=lambda record: record.place)
+
+    # Inside
+
+    def _assemble(self, provider: StateProvider) -> Engine:
+        return Engine(
+            provider=provider,
+            settings=self._settings,
+            registry=self._registry,
+            loop=Loop(self._adopted),
+            contexts=make_context,
+            supervision=self._supervision,
+            queues=self._queues,
+        )
+
+    def _live(self, asked: str) -> Engine:
+        if self._engine is None:
+            raise NotLaunched(f"engine.{asked}")
+        return self._engine
+
+    def _definition(self, workflow: Named) -> Definition:
+        activity = CURRENT.get()
+        if activity is not None:
+            raise InvalidArgument("workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine")
+        if isinstance(workflow, str):
+            return self._registry.get(workflow)
+        if not isinstance(workflow, Workflow):
+            raise InvalidArgument("workflow", workflow, "must be a function decorated with @durust.workflow, or its name")
+        return self._registry.find(workflow.name) or self._registry.add(workflow.definition)
+
+    @staticmethod
+    def _encode(engine: Engine, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Encoded:
+        try:
+            definition.shape.bind(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"workflow {definition.name!r}: {error}") from None
+        return engine.runner.codec(definition).dump_arguments(definition.shape, args, kwargs)
+
+    @staticmethod
+    def _queue_name(engine: Engine, queue: str | WorkflowQueue) -> str:
+        name = queue.name if isinstance(queue, WorkflowQueue) else check_name("queue", queue)
+        engine.known_queue(name)
+        return name
+
+    def _queued(self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None) -> StartWorkflow:
+        return StartWorkflow(
+            workflow_id=options.workflow_id or clock.ordered_id(),
+            name=definition.name,
+            inputs=encoded.text,
+            serialization=encoded.serialization,
+            creator=clock.token(),
+            app_name=self._settings.app_name,
+            queue=queue,
+            priority=options.priority,
+            dedup_id=options.dedup_id,
+            delay_seconds=options.delay_seconds,
+            app_version=options.app_version,
+        )
+
+    def _enqueue_all(self, engine: Engine, definition: Definition, writes: list[StartWorkflow]) -> list[WorkflowHandle[Any]]:
+        if len(writes) == 1:
+            return [self._started(engine, definition, writes[0], engine.journal.commit(writes[0], COMMIT_SECONDS))]
+        tickets = []
+        for write in writes:
+            ticket = ThreadTicket()
+            engine.journal.submit_blocking(write, ticket)
+            tickets.append(ticket)
+        outcomes = [ticket.wait() for ticket in tickets]
+        return [self._started(engine, definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
+
+    def _start_here(self, engine: Engine, definition: Definition, encoded: Encoded, options: WorkflowOptions) -> WorkflowHandle[Any]:
+        write = self._queued(definition, encoded, options, None)
+        lease = Lease(write.workflow_id, engine.executor_id, write.creator)
+        direct = replace(write, app_version=definition.version, lease=lease)
+        is_mine = engine.runner.reserve(lease.workflow_id, lease.token)
+        outcome: Outcome | None = None
+        try:
+            outcome = engine.journal.commit(direct, COMMIT_SECONDS)
+        finally:
+            if not isinstance(outcome, Recorded) or not is_mine:
+                engine.runner.forget(lease.workflow_id, lease.token)
+                engine.slots.give_back(None)
+        if isinstance(outcome, Fenced):
+            # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.
+            return self._enqueue_all(engine, definition, [write])[0]
+        handle = self._started(engine, definition, direct, outcome)
+        if isinstance(outcome, Recorded) and is_mine:
+            engine.runner.start(self._claimed(direct, lease, outcome), definition)
+        return handle
+
+    @staticmethod
+    def _claimed(write: StartWorkflow, lease: Lease, outcome: Recorded) -> Claimed:
+        return Claimed(
+            lease=lease,
+            name=write.name,
+            inputs=write.inputs,
+            serialization=write.serialization,
+            attempts=1,
+            queue=None,
+            app_version=write.app_version,
+            created_at_ms=outcome.now_ms,
+            now_ms=outcome.now_ms,
+        )
+
+    def _started(self, engine: Engine, definition: Definition, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
+        match outcome:
+            case Recorded():
+                pass
+            case Existing(row):
+                if row.name != write.name:
+                    raise WorkflowConflict(f"the workflow id {write.workflow_id!r}", write.name, row.name)
+                if write.queue is not None and row.queue not in {write.queue, None}:
+                    emit("started_on_another_queue", workflow=row.workflow_id, asked=write.queue, existing=row.queue)
+            case Duplicate(holder):
+                raise QueueDeduplicated(write.queue or "", write.dedup_id or "", holder)
+            case Refused(reason):
+                raise InvalidArgument("workflow", write.workflow_id, f"the database refused it: {reason}")
+            case _:
+                raise ProviderUnavailable(engine.provider.name, f"an unexpected answer to a start: {outcome}")
+        return self._handle(engine, write.workflow_id, definition)
+
+    def _handle(self, engine: Engine, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:
+        declared = definition.shape.result if definition is not None else UNTYPED
+        return WorkflowHandle(workflow_id, engine, engine.runner.codec(definition), declared if type_ is None else type_)
+
+
+class AsyncDurableEngine:
+    """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
+
+    def __init__(self, engine: DurableEngine) -> None:
+        self._engine = engine
+
+    async def __aenter__(self) -> Self:
+        self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
+        await asyncio.to_thread(self._engine.launch)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.to_thread(self._engine.close)
+        self._engine._adopted = None  # noqa: SLF001  the two views of one engine
+
+    async def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+        """Start a workflow, as the blocking twin does."""
+        return await asyncio.to_thread(lambda: self._engine.run_workflow(workflow, *args, options=options, **kwargs))
+
+    async def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any:
+        """Start a workflow and await its result."""
+        handle = await self.run_workflow(workflow, *args, options=options, **kwargs)
+        return await handle
+
+    async def enqueue(self, queue: str | WorkflowQueue, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue, as the blocking twin does."""
+        return await asyncio.to_thread(lambda: self._engine.enqueue(queue, workflow, *args, options=options, **kwargs))
+
+    async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:  # noqa: A002  the public name of the argument
+        """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""
+        return await asyncio.to_thread(lambda: self._engine.retrieve_workflow(workflow_id, type=type))
+
+    async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
+        """List workflows, oldest first."""
+        return await asyncio.to_thread(self._engine.list_workflows, query)
+
+    async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
+        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
+        return await asyncio.to_thread(self._engine.list_steps, workflow_id)

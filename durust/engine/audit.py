@@ -1,0 +1,39 @@
+"""Hands back rows that the database counts as this executor's and that do not run here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from durust.engine.journal import Journal
+from durust.engine.runner import Runner
+from durust.engine.service import Seconds, Service
+from durust.model.filters import ListFilter
+from durust.model.records import Lease
+from durust.model.status import Status
+from durust.model.writes import HandBack
+from durust.storage.provider import StateProvider
+from durust.telemetry import emit
+
+# More than a process has slots; what is beyond comes in the next round.
+ROWS_MAX = 10_000
+
+
+class Audit(Service):
+    """Without it a claim whose answer was lost would strand its rows under a living executor for ever."""
+
+    def __init__(self, provider: StateProvider, journal: Journal, runner: Runner, executor_id: Callable[[], str], claim_mutex: threading.Lock, cadence_seconds: float) -> None:
+        super().__init__("audit")
+        self._provider, self._journal, self._runner = provider, journal, runner
+        self._executor_id, self._claim_mutex, self._cadence = executor_id, claim_mutex, cadence_seconds
+
+    def run_once(self) -> Seconds:
+        """Compare once."""
+        me = self._executor_id()
+        with self._claim_mutex:
+            rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
+            stranded = [row for row in rows if row.token and not self._runner.holds(row.workflow_id, row.token)]
+        for row in stranded:
+            emit("hands_back_unowned", workflow=row.workflow_id)
+            self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "")))
+        return self._cadence

@@ -1,0 +1,93 @@
+"""Takes queued workflows for the free slots of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from durust import clock
+from durust.engine.registry import Registry
+from durust.engine.runner import Runner
+from durust.engine.service import Seconds, Service
+from durust.engine.slots import Slots
+from durust.model.filters import ClaimRequest, QueueWant, Scope
+from durust.model.queues import QueueDefinition
+from durust.model.writes import INTERNAL_QUEUE
+from durust.settings import Settings
+from durust.storage.provider import StateProvider
+from durust.telemetry import emit
+
+
+class Claimer(Service):
+    """Claims at most what fits, starts it, and waits for a hint, a freed slot or the idle poll."""
+
+    def __init__(
+        self,
+        *,
+        provider: StateProvider,
+        settings: Settings,
+        registry: Registry,
+        runner: Runner,
+        slots: Slots,
+        executor_id: Callable[[], str],
+        trusted: Callable[[], bool],
+        queues: tuple[str, ...] | None,
+        claim_failed: Callable[[], None],
+    ) -> None:
+        super().__init__("claimer")
+        self._provider, self._settings, self._registry = provider, settings, registry
+        self._runner, self._slots = runner, slots
+        self._executor_id, self._trusted = executor_id, trusted
+        self._queues, self._claim_failed = queues, claim_failed
+        self._is_hungry = False
+        self.mutex = threading.Lock()
+        """Held from before a claim until its runs are entered; the owner audit takes it too."""
+
+    def slot_freed(self) -> None:
+        """Look for work if the last claim left some behind."""
+        if self._is_hungry:
+            self.wake()
+
+    def run_once(self) -> Seconds | None:
+        """Claim once and start what came."""
+        if not self._trusted():
+            return self._settings.beat_seconds / 4
+        request = self._request()
+        if not request.queues:
+            self._is_hungry = True
+            return self._settings.idle_poll_seconds
+        with self.mutex:
+            if self._stopping:
+                return None
+            try:
+                claimed = self._provider.claim(request)
+            except Exception:
+                # The answer may be lost and the claim granted all the same: the audit hands such rows back.
+                self._claim_failed()
+                raise
+            for one in claimed:
+                self._slots.take(one.queue)
+                self._runner.start(one, self._registry.get(one.name))
+        self._is_hungry = bool(claimed)
+        if claimed:
+            emit("claimed", count=len(claimed))
+            return 0
+        return self._settings.idle_poll_seconds * (0.75 + clock.jitter() / 2)
+
+    def _request(self) -> ClaimRequest:
+        free = self._slots.free()
+        definitions = self._registry.definitions()
+        wants = [QueueWant(queue.name, queue.wants(free, self._slots.running(queue.name))) for queue in self._served()]
+        return ClaimRequest(
+            executor_id=self._executor_id(),
+            scope=Scope(self._settings.app_name, tuple(definition.name for definition in definitions)),
+            versions=tuple(definition.version for definition in definitions),
+            queues=tuple(want for want in wants if want.limit > 0) if definitions else (),
+            limit=free,
+        )
+
+    def _served(self) -> list[QueueDefinition]:
+        declared = self._registry.queues()
+        names = declared if self._queues is None else self._queues
+        # The internal queue is always served: recovered and directly started work waits there.
+        return [QueueDefinition(INTERNAL_QUEUE), *(declared.get(name) or QueueDefinition(name) for name in names if name != INTERNAL_QUEUE)]

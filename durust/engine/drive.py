@@ -1,0 +1,192 @@
+"""The two drivers of a routine: one blocks, one awaits. They differ in how an effect is carried out, and in nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from concurrent.futures import CancelledError, Future
+from typing import Any, Protocol, TypeVar
+
+from durust.engine.journal import Journal
+from durust.engine.ticket import LoopTicket
+from durust.engine.turns import Turn, Turns
+from durust.errors import Unwind
+from durust.model.writes import Outcome, RecordStep, RunWrite
+from durust.routines.effects import Call, Commit, Ended, Pause, Raised, Returned, Routine, Wait
+from durust.routines.lifecycle import park
+from durust.routines.run import Run, Verdict
+
+T = TypeVar("T")
+
+# How often a body looks again whether its lease is trusted; well below the time a beat takes to be late.
+DISTRUST_PAUSE_SECONDS = 0.05
+# How long a coroutine leaves a full journal alone before it looks again: a large batch commits in about that time.
+FULL_PAUSE_SECONDS = 0.005
+
+
+class Ground(Protocol):
+    """What a driver stands on: the engine, as one run sees it."""
+
+    journal: Journal
+
+    def trusted(self) -> bool:
+        """Tell whether the executor's lease surely still holds."""
+
+    def park_after_ms(self) -> float:
+        """Return how long a wait may keep its stack."""
+
+    def on_loop(self, body: Any) -> Future[Ended]:
+        """Start an async body on the engine's loop, for a thread that waits for it."""
+
+    async def in_thread(self, body: Any) -> Ended:
+        """Run a sync body in a thread, for a coroutine that waits for it."""
+
+
+class BlockingDriver:
+    """Drives the routines of a sync run in the thread that calls them."""
+
+    def __init__(self, run: Run, ground: Ground) -> None:
+        self._run, self._ground = run, ground
+        self._closing = threading.Event()
+        self._pending: Future[Ended] | None = None
+
+    def interrupt(self) -> None:
+        """Wake the run from a pause or an async step, because it was closed. May be called from any thread."""
+        self._closing.set()
+        if (pending := self._pending) is not None:
+            pending.cancel()
+
+    def drive(self, routine: Routine[T]) -> T:
+        """Carry the routine through and return its result."""
+        reply: Any = None
+        while True:
+            try:
+                effect = routine.send(reply)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # a generator's value is untyped in the exception
+            match effect:
+                case Commit(write):
+                    reply = self._ground.journal.commit(write)
+                case Call(body, is_async):
+                    reply = self._call(body, is_async=is_async)
+                case Pause(seconds):
+                    reply = self._pause(seconds)
+                case Wait(place, until_ms):
+                    reply = self._wait(place, until_ms)
+
+    def _call(self, body: Any, *, is_async: bool) -> Ended:
+        while not self._ground.trusted():
+            self._pause(DISTRUST_PAUSE_SECONDS)
+        if is_async:
+            return self._call_on_loop(body)
+        ended = call(body)
+        if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
+            # A plain function that answers an awaitable, such as a lambda around an async step.
+            return self._call_on_loop(lambda: ended.value)
+        return ended
+
+    def _call_on_loop(self, body: Any) -> Ended:
+        self._pending = self._ground.on_loop(body)
+        if self._closing.is_set():
+            self._pending.cancel()
+        try:
+            return self._pending.result()
+        except CancelledError as error:
+            self._run.ensure_open()
+            return Raised(error)
+        finally:
+            self._pending = None
+
+    def _pause(self, seconds: float) -> None:
+        self._closing.wait(seconds)
+        self._run.ensure_open()
+
+    def _wait(self, place: int, until_ms: int) -> None:
+        while (left_ms := until_ms - self._run.now_ms()) > 0:
+            if left_ms > self._ground.park_after_ms():
+                self._run.ensure_open()
+                self._run.close(Verdict.PARKED)
+                self.drive(park(self._run, until_ms, [place]))
+                raise Unwind(Verdict.PARKED.name)
+            self._pause(left_ms / 1000)
+
+
+class AwaitingDriver:
+    """Drives the routines of an async run on its loop."""
+
+    def __init__(self, run: Run, ground: Ground, turns: Turns) -> None:
+        self._run, self._ground, self._turns = run, ground, turns
+        self._loop = asyncio.get_running_loop()
+
+    async def operate(self, place: int, routine: Routine[T]) -> T:
+        """Carry an operation's routine through and return its result when it is its turn."""
+        self._run.ensure_open()
+        turn = self._turns.enter(place)
+        try:
+            result = await self.drive(routine, turn)
+            await self._turns.deliver(turn)
+        finally:
+            self._turns.leave(turn)
+        self._run.ensure_open()
+        return result
+
+    async def drive(self, routine: Routine[T], turn: Turn | None = None) -> T:
+        """Carry a routine through that is no operation of the body."""
+        reply: Any = None
+        while True:
+            try:
+                effect = routine.send(reply)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # a generator's value is untyped in the exception
+            match effect:
+                case Commit(write):
+                    if turn is not None and isinstance(write, RecordStep):
+                        self._turns.commits(turn, write.completed_at_ms)
+                    reply = await self._commit(write)
+                case Call(body, is_async):
+                    reply = await self._call(body, is_async=is_async)
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                    reply = None
+                case Wait(_, until_ms):
+                    assert turn is not None
+                    reply = await self._turns.sleep_until(turn, until_ms)
+
+    async def _commit(self, write: RunWrite) -> Outcome:
+        while self._ground.journal.is_full():
+            await asyncio.sleep(FULL_PAUSE_SECONDS)
+        ticket = LoopTicket(self._loop)
+        self._ground.journal.submit(write, ticket)
+        return await ticket.future
+
+    async def _call(self, body: Any, *, is_async: bool) -> Ended:
+        while not self._ground.trusted():
+            await asyncio.sleep(DISTRUST_PAUSE_SECONDS)
+            self._run.ensure_open()
+        if is_async:
+            return await acall(body)
+        ended = await self._ground.in_thread(body)
+        if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
+            return await acall(lambda: ended.value)
+        return ended
+
+
+def call(body: Any) -> Ended:
+    """Call a sync body and return its end as a value."""
+    try:
+        return Returned(body())
+    except Unwind:
+        raise
+    except BaseException as error:  # noqa: BLE001  how a body ends is a value here, whatever it raised
+        return Raised(error)
+
+
+async def acall(body: Any) -> Ended:
+    """Call an async body and return its end as a value."""
+    try:
+        return Returned(await body())
+    except (Unwind, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001  how a body ends is a value here, whatever it raised
+        return Raised(error)

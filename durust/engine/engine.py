@@ -1,0 +1,292 @@
+"""The assembly: builds the parts, starts them in order, and stops them in the opposite one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from durust import clock
+from durust.engine.audit import Audit
+from durust.engine.claimer import Claimer
+from durust.engine.hints import Ear, Herald
+from durust.engine.identity import is_surely_gone, registration
+from durust.engine.journal import Journal
+from durust.engine.lease import OwnLease
+from durust.engine.loops import Loop
+from durust.engine.registry import Registry
+from durust.engine.runner import Contexts, Runner
+from durust.engine.slots import Slots
+from durust.engine.supervision import LeaseKeeper, Supervision
+from durust.engine.sweeper import Sweeper
+from durust.engine.vitals import Tally, Vitals
+from durust.engine.watcher import Watcher
+from durust.errors import ProviderUnavailable, QueueNotFound
+from durust.model.filters import ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.records import Swept
+from durust.model.status import Status
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    DrainExecutor,
+    FinishWorkflow,
+    HandBack,
+    Outcome,
+    Recorded,
+    RegisterExecutor,
+    Released,
+    Retire,
+    StartWorkflow,
+    StoreQueue,
+    Write,
+)
+from durust.routines.run import Verdict
+from durust.settings import Settings
+from durust.storage.provider import Hint, StateProvider
+from durust.telemetry import emit, logger
+
+# How often a drain looks whether everything has ended; each end also costs a commit, which takes about as long.
+DRAIN_LOOK_SECONDS = 0.01
+# What does not unwind within this after the drain's deadline is handed back under its feet.
+UNWIND_SECONDS = 1.0
+# The line about stranded runs names this many at most.
+STRANDED_NAMED_MAX = 3
+
+
+class Engine:
+    """All parts of a running engine. One is made for each launch."""
+
+    def __init__(
+        self,
+        *,
+        provider: StateProvider,
+        settings: Settings,
+        registry: Registry,
+        loop: Loop,
+        contexts: Contexts,
+        supervision: Supervision | None,
+        queues: tuple[str, ...] | None,
+    ) -> None:
+        self.provider, self.settings, self.registry, self.loop = provider, settings, registry, loop
+        self._supervision = supervision
+        self.executor_id = supervision.executor_id if supervision else clock.executor_id()
+        self._supervisor_id = supervision.supervisor_id if supervision else self.executor_id
+        self._queues = supervision.queues if supervision else queues
+        self.state = "NEW"
+        self.fenced = threading.Event()
+        self.tally = Tally()
+        self.journal = Journal(provider, self._committed)
+        self.slots = Slots(settings.slots, self._slot_freed)
+        self.watcher = Watcher(provider, settings.idle_poll_seconds)
+        self._own_lease = OwnLease(provider, settings, lambda: self.executor_id, self._lost)
+        self._lease: LeaseKeeper = supervision.lease if supervision else self._own_lease
+        self.runner = Runner(
+            settings=settings,
+            journal=self.journal,
+            slots=self.slots,
+            loop=loop,
+            trusted=self._lease.trusted,
+            contexts=contexts,
+            finished=self.watcher.finished,
+            tally=self.tally,
+        )
+        self.claimer = Claimer(
+            provider=provider,
+            settings=settings,
+            registry=registry,
+            runner=self.runner,
+            slots=self.slots,
+            executor_id=lambda: self.executor_id,
+            trusted=self._lease.trusted,
+            queues=self._queues,
+            claim_failed=self._claim_failed,
+        )
+        self.audit = Audit(provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds)
+        self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
+        self.herald = Herald(provider)
+        self.ear = Ear(supervision.hints if supervision else provider.listen(), self._heard)
+
+    # Life
+
+    def start(self) -> None:
+        """Register the executor and start every part. The schema is there already."""
+        self._register()
+        self._lease.start()
+        self.journal.start()
+        self._store_queues()
+        self._warn_of_stranded()
+        self.watcher.start()
+        self.herald.start()
+        self.ear.start()
+        self.audit.start()
+        if self._supervision is None:
+            self.sweeper.start()
+        self.claimer.start()
+        self.state = "LIVE"
+
+    def drain(self, timeout_seconds: float) -> bool:
+        """Stop claiming, let what runs finish or park, and hand the rest back at the deadline; True when nothing was left."""
+        self.state = "DRAINING"
+        self.claimer.stop()
+        self._tell_quietly(DrainExecutor(self.executor_id))
+        self.runner.park_at_once()
+        deadline = clock.monotonic() + timeout_seconds
+        while self.runner.running() and clock.monotonic() < deadline and not self.fenced.is_set():
+            clock.pause(DRAIN_LOOK_SECONDS)
+        left = self.runner.running()
+        for execution in left:
+            self.runner.close_run(execution, Verdict.HANDED_BACK)
+        deadline = clock.monotonic() + UNWIND_SECONDS
+        for execution in left:
+            execution.ended.wait(max(0.0, deadline - clock.monotonic()))
+        for execution in self.runner.running():
+            # Its body holds its thread; the guard in the database makes sure that this counts once.
+            emit("run_left_behind", workflow=execution.run.workflow_id, reason="it did not unwind")
+            self._tell_quietly(HandBack(execution.run.lease))
+        return not left
+
+    def close(self, drain_seconds: float, why: str) -> None:
+        """Drain and stop everything; the lease ends last."""
+        if self.state == "LIVE":
+            self.drain(drain_seconds)
+        self.claimer.stop()
+        self.state = "DEAD"
+        self.sweeper.stop()
+        self.audit.stop()
+        self.journal.close()
+        self._retire_quietly(why)
+        self.herald.stop()
+        self.ear.stop()
+        self.watcher.stop()
+        self._lease.stop()
+        self._own_lease.stop()
+        self.loop.close()
+        self.provider.close()
+
+    def vitals(self) -> Vitals:
+        """Return how the engine is doing."""
+        return Vitals(self.state, len(self.runner.running()), self.tally.done, self.tally.failed, self.tally.steps)
+
+    # What handles and the public engine ask for
+
+    def recover(self) -> tuple[str, ...]:
+        """Retire the executors of this host whose process is gone; return the ids of what they held."""
+        executors = self.provider.executors(ExecutorQuery(boot_id=clock.boot_id()))
+        gone = tuple(one.executor_id for one in executors if one.executor_id != self.executor_id and is_surely_gone(one))
+        if not gone:
+            return ()
+        outcome = self._own_lease.commit(Retire(gone, "its process is gone"))
+        assert isinstance(outcome, Released)
+        self.claimer.wake()
+        return outcome.workflow_ids
+
+    def known_queue(self, name: str) -> None:
+        """Check that a queue is declared or stored. Raises `QueueNotFound`."""
+        declared = self.registry.queues()
+        if name in declared or name == INTERNAL_QUEUE:
+            return
+        stored = {queue.name for queue in self.provider.queues()}
+        if name not in stored:
+            raise QueueNotFound(name, tuple(sorted({*declared, *stored})))
+
+    # Wiring
+
+    def _register(self) -> None:
+        sent = clock.boottime()
+        self._own_lease.commit(self._registration())
+        self._own_lease.renewed(sent)
+
+    def _registration(self) -> RegisterExecutor:
+        return registration(self.executor_id, self._supervisor_id, self.settings, None)
+
+    def _store_queues(self) -> None:
+        for name in self._queues or ():
+            self.known_queue(name)
+        for queue in self.registry.queues().values():
+            self._own_lease.commit(StoreQueue(queue.name, queue.worker_concurrency, self.settings.app_name))
+
+    def _warn_of_stranded(self) -> None:
+        """Say in one line which unfinished runs only another version of their code may continue."""
+        versions = {definition.name: definition.version for definition in self.registry.definitions()}
+        if not versions:
+            return
+        waiting = [Status.ENQUEUED, Status.DELAYED]
+        rows = self.provider.workflows(ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name]))
+        stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
+        if stranded:
+            named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
+            logger.warning(
+                "%d unfinished workflows were started by another version of their code and wait for it: %s%s; "
+                "run that version too, or cancel them and start them anew",
+                len(stranded),
+                named,
+                ", ..." if len(stranded) > STRANDED_NAMED_MAX else "",
+            )
+
+    def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
+        hints: set[Hint] = set()
+        steps = 0
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if not isinstance(outcome, Recorded):
+                continue
+            if isinstance(write, StartWorkflow):
+                if write.lease is None and not write.delay_seconds:
+                    hints.add(Hint("queue", write.queue or INTERNAL_QUEUE))
+            elif isinstance(write, FinishWorkflow):
+                hints.add(Hint("workflow"))
+            else:
+                steps += 1
+        if steps:
+            self.tally.count(steps=steps)
+        if hints:
+            self.herald.tell(hints)
+            self._wake_for(hints)
+
+    def _wake_for(self, hints: Iterable[Hint]) -> None:
+        for hint in hints:
+            self._heard(hint)
+
+    def _heard(self, hint: Hint) -> None:
+        if hint.kind != "workflow":
+            self.claimer.wake()
+        if hint.kind != "queue":
+            self.watcher.hint()
+
+    def _slot_freed(self) -> None:
+        self.claimer.slot_freed()
+
+    def _claim_failed(self) -> None:
+        self.audit.wake()
+
+    def _sweep_request(self) -> SweepRequest:
+        return SweepRequest(self._supervisor_id, Scope(self.settings.app_name, tuple(self.registry.names())), reap=True)
+
+    def _swept(self, swept: Swept) -> None:
+        if swept.queues:
+            self.claimer.wake()
+            self.herald.tell(Hint("queue", name) for name in swept.queues)
+
+    def _lost(self) -> None:
+        """Take in that this executor was declared dead: what it runs is somebody else's, and it goes on as a new one."""
+        emit("executor_fenced", executor=self.executor_id)
+        with self.claimer.mutex:
+            for execution in self.runner.running():
+                self.runner.close_run(execution, Verdict.FENCED)
+            if self.state == "LIVE":
+                self.executor_id = clock.executor_id()
+                self._supervisor_id = self.executor_id
+                self._register()
+            else:
+                self.fenced.set()
+
+    def _tell_quietly(self, write: Write) -> None:
+        self._quietly(lambda: self._own_lease.commit(write))
+
+    def _retire_quietly(self, why: str) -> None:
+        self._quietly(lambda: self._own_lease.commit(Retire((self.executor_id,), why)))
+
+    @staticmethod
+    def _quietly(commit: Callable[[], Outcome]) -> None:
+        try:
+            commit()
+        except ProviderUnavailable as error:
+            # An orderly end says so where it can; where it cannot, the lease lapses and says the same.
+            emit("provider_away", reason=error.reason)

@@ -1,0 +1,63 @@
+"""Hints: something changed, look now rather than at the next poll. Losing one costs time and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from durust import clock
+from durust.engine.service import Seconds, Service
+from durust.storage.provider import Hint, Listener, StateProvider
+
+# A notification takes a lock of the whole database at its commit, so they are gathered for this long.
+GATHER_SECONDS = 0.005
+# How long the ear listens at a stretch; it is woken to stop, so this only bounds a lost wake-up.
+LISTEN_SECONDS = 1.0
+
+
+class Herald(Service):
+    """Announces what this process committed, gathered, after the commit."""
+
+    def __init__(self, provider: StateProvider) -> None:
+        super().__init__("herald")
+        self._provider = provider
+        self._mutex = threading.Lock()
+        self._pending: set[Hint] = set()
+
+    def tell(self, hints: Iterable[Hint]) -> None:
+        """Have hints announced soon. May be called from any thread."""
+        with self._mutex:
+            self._pending.update(hints)
+        self.wake()
+
+    def run_once(self) -> Seconds | None:
+        """Announce what gathered."""
+        with self._mutex:
+            hints, self._pending = self._pending, set()
+        if not hints:
+            return None
+        self._provider.announce(sorted(hints, key=lambda hint: (hint.kind, hint.key)))
+        clock.pause(GATHER_SECONDS)
+        return 0
+
+
+class Ear(Service):
+    """Hears hints and passes them on."""
+
+    def __init__(self, listener: Listener, heard: Callable[[Hint], None]) -> None:
+        super().__init__("ear")
+        self._listener = listener
+        self._heard = heard
+
+    def run_once(self) -> Seconds:
+        """Listen for a while."""
+        for hint in self._listener.wait(LISTEN_SECONDS):
+            self._heard(hint)
+        return 0
+
+    def stop(self) -> None:
+        """Stop listening and close the subscription."""
+        self._stopping = True
+        self._listener.wake()
+        super().stop()
+        self._listener.close()

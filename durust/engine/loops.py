@@ -1,0 +1,78 @@
+"""The event loop that async bodies run on: a thread of the engine's own, or the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+# A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
+STOP_SECONDS = 5.0
+
+
+class Loop:
+    """Where async bodies run. Started on first need; an adopted loop is its owner's to stop."""
+
+    def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
+        self._adopted = adopted
+        self._loop = adopted
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, and start its thread on the first use."""
+        with self._mutex:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._work, args=(self._loop,), name="durust-loop", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def is_current(self) -> bool:
+        """Tell whether the caller runs on this loop."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], keep: set[asyncio.Task[Any]]) -> None:
+        """Start a task on the loop, from any thread; *keep* holds it until it ends, so that it is not collected."""
+
+        def begin() -> None:
+            task = self.loop.create_task(coroutine)
+            keep.add(task)
+            task.add_done_callback(keep.discard)
+
+        loop = self.loop
+        if self.is_current():
+            begin()
+        else:
+            loop.call_soon_threadsafe(begin)
+
+    def call(self, function: Any, *args: Any) -> None:
+        """Call a plain function on the loop, from any thread; nothing happens when the loop is gone."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(function, *args)
+            except RuntimeError:
+                # Closed between the look and the call: nobody is left to hear.
+                return
+
+    def close(self) -> None:
+        """Stop the engine's own loop thread."""
+        if self._thread is None or self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_SECONDS)
+
+    @staticmethod
+    def _work(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()

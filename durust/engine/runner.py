@@ -1,0 +1,339 @@
+"""Runs claimed workflows: sync ones in threads, async ones as tasks, each to its end or its unwinding."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from durust import clock
+from durust.codec import Codec
+from durust.engine.current import CURRENT, Activity
+from durust.engine.drive import AwaitingDriver, BlockingDriver, acall, call
+from durust.engine.journal import Journal
+from durust.engine.loops import Loop
+from durust.engine.registry import Definition
+from durust.engine.slots import Slots
+from durust.engine.threads import ThreadPool
+from durust.engine.turns import Turns
+from durust.engine.vitals import Tally
+from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, SerializationError
+from durust.failpoints import failpoint
+from durust.model.records import Claimed
+from durust.model.status import Status
+from durust.model.writes import FinishWorkflow
+from durust.routines.effects import Ended, Raised, Returned, Routine
+from durust.routines.lifecycle import conclude, park, set_aside
+from durust.routines.run import Run, Verdict
+from durust.settings import Settings
+from durust.telemetry import emit
+
+# A body that swallows its cancellation is cancelled again this often, this far apart; then it is left to itself.
+CANCELS_MAX = 20
+CANCEL_PAUSE_SECONDS = 0.1
+
+Conclusion = Routine[FinishWorkflow | None]
+
+
+class Contexts(Protocol):
+    """Makes the object that a workflow's body is given."""
+
+    def __call__(self, run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec) -> Any:
+        """Return a context of the colour of *driver*."""
+
+
+class Execution:
+    """One run with what carries it."""
+
+    def __init__(self, claimed: Claimed, definition: Definition, codec: Codec) -> None:
+        self.claimed, self.definition, self.codec = claimed, definition, codec
+        begun = clock.monotonic()
+        self.run = Run(claimed, lambda: claimed.now_ms + int((clock.monotonic() - begun) * 1000))
+        self.blocking: BlockingDriver | None = None
+        self.turns: Turns | None = None
+        self.main: asyncio.Task[Any] | None = None
+        self.in_body = False
+        self.ended = threading.Event()
+
+
+class Runner:
+    """Starts executions and keeps the list of what runs here, which the owner audit compares with the database."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: Journal,
+        slots: Slots,
+        loop: Loop,
+        trusted: Callable[[], bool],
+        contexts: Contexts,
+        finished: Callable[[FinishWorkflow], None],
+        tally: Tally,
+    ) -> None:
+        self.journal = journal
+        self.trusted = trusted
+        self._settings, self._slots, self._loop = settings, slots, loop
+        self._contexts, self._finished, self._tally = contexts, finished, tally
+        self._pool = ThreadPool()
+        self._mutex = threading.Lock()
+        self._held: dict[str, str] = {}
+        self._executions: dict[str, Execution] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._step_gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
+        self._park_at_once = False
+
+    # What an engine asks for
+
+    def codec(self, definition: Definition | None, serializer: str | None = None) -> Codec:
+        """Return how values of a workflow are written."""
+        chosen = serializer or (definition.serializer if definition else None) or self._settings.serializer
+        return Codec(serializer=chosen, value_bytes_max=self._settings.value_bytes_max)
+
+    def reserve(self, workflow_id: str, token: str) -> bool:
+        """Enter a claim that is about to be made, so that the audit does not take it for a stranded one."""
+        with self._mutex:
+            if workflow_id in self._held:
+                return False
+            self._held[workflow_id] = token
+            return True
+
+    def forget(self, workflow_id: str, token: str) -> None:
+        """Take back a reservation that came to nothing."""
+        with self._mutex:
+            if self._held.get(workflow_id) == token:
+                del self._held[workflow_id]
+
+    def holds(self, workflow_id: str, token: str) -> bool:
+        """Tell whether that claim runs here, or is about to."""
+        return self._held.get(workflow_id) == token
+
+    def start(self, claimed: Claimed, definition: Definition) -> None:
+        """Run a claimed workflow; its slot is taken already."""
+        with self._mutex:
+            self._held[claimed.lease.workflow_id] = claimed.lease.token
+            execution = Execution(claimed, definition, self.codec(definition))
+            self._executions[claimed.lease.token] = execution
+        failpoint("run.claimed")
+        if definition.is_async:
+            self._loop.spawn(self._run_async(execution), self._tasks)
+        else:
+            context = contextvars.copy_context()
+            self._pool.run(lambda: context.run(self._run_sync, execution))
+
+    def running(self) -> list[Execution]:
+        """Return what runs now."""
+        with self._mutex:
+            return list(self._executions.values())
+
+    def park_at_once(self) -> None:
+        """From now on every wait parks at once, however short it is."""
+        self._park_at_once = True
+
+    def close_run(self, execution: Execution, verdict: Verdict) -> None:
+        """Close a run from outside and wake its body. May be called from any thread."""
+        execution.run.close(verdict)
+        if execution.blocking is not None:
+            execution.blocking.interrupt()
+        else:
+            self._loop.call(self._cancel, execution, CANCELS_MAX)
+
+    # The ground that drivers stand on
+
+    def park_after_ms(self) -> float:
+        """Return how long a wait may keep its stack."""
+        return 0.0 if self._park_at_once else self._settings.park_after_seconds * 1000
+
+    def on_loop(self, body: Any) -> Future[Ended]:
+        """Start an async body on the loop, in a copy of the caller's context."""
+        context = contextvars.copy_context()
+        answer: Future[Ended] = Future()
+
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(acall(body))
+            self._tasks.add(task)
+            task.add_done_callback(end)
+            answer.add_done_callback(lambda _: self._loop.call(task.cancel))
+
+        def end(task: asyncio.Task[Ended]) -> None:
+            self._tasks.discard(task)
+            if answer.done():
+                return
+            if task.cancelled():
+                answer.cancel()
+            elif (error := task.exception()) is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(task.result())
+
+        self._loop.loop.call_soon_threadsafe(begin, context=context)
+        return answer
+
+    async def in_thread(self, body: Any) -> Ended:
+        """Run a sync body in a pool thread, in a copy of the caller's context; at most as many as there are slots."""
+        loop = asyncio.get_running_loop()
+        gate = self._step_gates.setdefault(loop, asyncio.Semaphore(self._slots.size))
+        answer: asyncio.Future[Ended | BaseException] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            ended: Ended | BaseException
+            try:
+                ended = context.run(call, body)
+            except BaseException as unwinding:  # noqa: BLE001  carried over to the coroutine, which raises it
+                ended = unwinding
+            self._loop.call(_settle, answer, ended)
+
+        async with gate:
+            self._pool.run(work)
+            ended = await answer
+        if isinstance(ended, BaseException):
+            raise ended
+        return ended
+
+    # Sync runs
+
+    def _run_sync(self, execution: Execution) -> None:
+        driver = execution.blocking = BlockingDriver(execution.run, self)
+        written: FinishWorkflow | None = None
+        try:
+            ready = self._prepare(execution)
+            if isinstance(ready, tuple):
+                arguments, named = ready
+                context = self._contexts(execution.run, driver, execution.codec)
+                CURRENT.set(Activity(execution.run, context))
+                ended = call_body(execution.definition.fn, context, arguments, named)
+                written = driver.drive(self._conclusion(execution, ended))
+            else:
+                written = driver.drive(ready)
+        except ProviderUnavailable as error:
+            emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
+        finally:
+            self._end(execution, written)
+
+    # Async runs
+
+    async def _run_async(self, execution: Execution) -> None:
+        run = execution.run
+        execution.main = asyncio.current_task()
+        turns = execution.turns = Turns(
+            run.replay,
+            run.now_ms,
+            lambda until_ms, places: self._park(execution, until_ms, places),
+            self.park_after_ms,
+        )
+        driver = AwaitingDriver(run, self, turns)
+        written: FinishWorkflow | None = None
+        try:
+            ready = self._prepare(execution)
+            if isinstance(ready, tuple):
+                ended = await self._run_body(execution, driver, *ready)
+                written = await driver.drive(self._conclusion(execution, ended))
+            else:
+                written = await driver.drive(ready)
+        except ProviderUnavailable as error:
+            emit("run_left_behind", workflow=run.workflow_id, reason=error.reason)
+        finally:
+            self._end(execution, written)
+
+    async def _run_body(self, execution: Execution, driver: AwaitingDriver, arguments: Any, named: Any) -> Ended:
+        context = self._contexts(execution.run, driver, execution.codec)
+        CURRENT.set(Activity(execution.run, context))
+        ended: Ended
+        execution.in_body = True
+        try:
+            ended = Returned(await execution.definition.fn(context, *arguments, **named))
+        except BaseException as error:  # noqa: BLE001  how the body ends is a value; the run's mark tells what it means
+            ended = Raised(error)
+        execution.in_body = False
+        assert execution.turns is not None and execution.main is not None
+        while execution.main.cancelling():
+            # Cancelled in order to unwind: that is done now, and the end has still to be written.
+            execution.main.uncancel()
+        left = execution.turns.tasks() - {execution.main}
+        if left:
+            # Tasks that the body left behind: no operation of theirs may be recorded after its end.
+            execution.run.close(Verdict.FINISHED)
+            for task in left:
+                task.cancel()
+        return ended
+
+    def _park(self, execution: Execution, until_ms: int, places: list[int]) -> None:
+        if execution.run.verdict is not None or not execution.in_body:
+            return
+        execution.run.close(Verdict.PARKED)
+        assert execution.turns is not None
+        driver = AwaitingDriver(execution.run, self, execution.turns)
+
+        async def set_aside_and_unwind() -> None:
+            try:
+                await driver.drive(park(execution.run, until_ms, places))
+            except ProviderUnavailable as error:
+                emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
+            self._cancel(execution, CANCELS_MAX)
+
+        self._loop.spawn(set_aside_and_unwind(), self._tasks)
+
+    def _cancel(self, execution: Execution, left: int) -> None:
+        """Cancel what a closed run still does, again and again while its body swallows that."""
+        if execution.ended.is_set() or execution.main is None or not execution.in_body:
+            return
+        if left == 0:
+            emit("run_will_not_unwind", workflow=execution.run.workflow_id)
+            return
+        tasks = execution.turns.tasks() if execution.turns is not None else set()
+        for task in tasks | {execution.main}:
+            task.cancel()
+        execution.main.get_loop().call_later(CANCEL_PAUSE_SECONDS, self._cancel, execution, left - 1)
+
+    # Both colours
+
+    def _prepare(self, execution: Execution) -> tuple[Any, Any] | Conclusion:
+        """Return the arguments for the body, or the routine that ends a run which cannot start."""
+        claimed, definition, codec = execution.claimed, execution.definition, execution.codec
+        if claimed.attempts > definition.max_recovery_attempts + 1:
+            exceeded = MaxRecoveryAttemptsExceeded(claimed.lease.workflow_id, claimed.attempts - 1)
+            return set_aside(execution.run, codec, exceeded, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED)
+        try:
+            arguments, named = codec.load_arguments(claimed.inputs, claimed.serialization, definition.shape)
+            definition.shape.bind(arguments, named)
+        except (SerializationError, TypeError) as error:
+            return set_aside(execution.run, codec, error, Status.ERROR)
+        return arguments, named
+
+    def _conclusion(self, execution: Execution, ended: Ended) -> Conclusion:
+        return conclude(execution.run, ended, execution.codec, execution.definition.shape.result)
+
+    def _end(self, execution: Execution, written: FinishWorkflow | None) -> None:
+        """Give back what the run held. Never raises."""
+        if execution.turns is not None:
+            execution.turns.close()
+        lease = execution.run.lease
+        with self._mutex:
+            self._executions.pop(lease.token, None)
+            if self._held.get(lease.workflow_id) == lease.token:
+                del self._held[lease.workflow_id]
+        execution.ended.set()
+        self._slots.give_back(execution.claimed.queue)
+        if written is not None:
+            succeeded = written.status is Status.SUCCESS
+            self._tally.count(done=int(succeeded), failed=int(not succeeded))
+            self._finished(written)
+
+
+def call_body(fn: Callable[..., Any], context: Any, arguments: Any, named: Any) -> Ended:
+    """Run a sync workflow's body and return its end as a value; the run's mark tells what it means."""
+    try:
+        return Returned(fn(context, *arguments, **named))
+    except BaseException as error:  # noqa: BLE001  Unwind included: the driver judges by the mark
+        return Raised(error)
+
+
+def _settle(answer: asyncio.Future[Ended | BaseException], ended: Ended | BaseException) -> None:
+    if not answer.done():
+        answer.set_result(ended)
+
+

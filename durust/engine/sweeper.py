@@ -1,0 +1,38 @@
+"""Moves what is due: delayed to queued, what dead executors held to queued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from durust import clock
+from durust.engine.service import Seconds, Service
+from durust.model.filters import SweepRequest
+from durust.model.records import Swept
+from durust.storage.provider import StateProvider
+from durust.telemetry import emit
+
+# A round that found more does the next at once, but not quicker than this: other work of the database goes between.
+BUSY_PAUSE_SECONDS = 0.005
+
+
+class Sweeper(Service):
+    """Sweeps in a rhythm, and earlier when the database says that a row becomes due earlier."""
+
+    def __init__(self, provider: StateProvider, cadence_seconds: float, request: Callable[[], SweepRequest], swept: Callable[[Swept], None]) -> None:
+        super().__init__("sweeper")
+        self._provider, self._cadence = provider, cadence_seconds
+        self._request, self._swept = request, swept
+
+    def run_once(self) -> Seconds:
+        """Sweep once and return how long until the next."""
+        swept = self._provider.sweep(self._request())
+        if swept.orphans:
+            emit("orphans_released", count=swept.orphans)
+        if swept.reaped:
+            emit("reaped", executors=",".join(swept.reaped), released=swept.released)
+        self._swept(swept)
+        if swept.more:
+            return BUSY_PAUSE_SECONDS
+        # Out of step with the sweepers of other processes.
+        cadence = self._cadence * (0.75 + clock.jitter() / 2)
+        return cadence if swept.next_due_seconds is None else max(BUSY_PAUSE_SECONDS, min(cadence, swept.next_due_seconds))

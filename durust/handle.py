@@ -1,0 +1,126 @@
+"""A reference to one workflow, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from durust.codec import UNTYPED, Codec
+from durust.engine.watcher import Ending
+from durust.errors import MaxRecoveryAttemptsExceeded, WorkflowCancelled, WorkflowNotFound
+from durust.model.filters import ListFilter
+from durust.model.status import Status
+
+if TYPE_CHECKING:
+    from durust.engine.engine import Engine
+    from durust.model.records import WorkflowRow
+
+T = TypeVar("T")
+
+
+class WorkflowHandle(Generic[T]):
+    """One workflow by its id. It may be used from any thread, and its result read again and again."""
+
+    def __init__(self, workflow_id: str, engine: Engine, codec: Codec, result_type: Any = UNTYPED) -> None:
+        self._id = workflow_id
+        self._engine = engine
+        self._codec = codec
+        self._result_type = result_type
+
+    @property
+    def id(self) -> str:
+        """Return the workflow's id."""
+        return self._id
+
+    @property
+    def aio(self) -> AsyncWorkflowHandle[T]:
+        """Return the awaiting view of this handle."""
+        return AsyncWorkflowHandle(self)
+
+    def get_status(self) -> WorkflowRow:
+        """Read the workflow as the database holds it. Raises `WorkflowNotFound`."""
+        rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id]))
+        if not rows:
+            raise WorkflowNotFound(self._id)
+        return rows[0]
+
+    def get_result(self, timeout: float | None = None) -> T:
+        """Wait for the workflow to end and return its result, or raise its error.
+
+        Raises `TimeoutError` after *timeout* seconds, and the workflow goes on; `WorkflowCancelled`;
+        `MaxRecoveryAttemptsExceeded`; `WorkflowNotFound` when the row was deleted. On a running event loop it raises
+        `RuntimeError`: await the handle instead.
+        """
+        ensure_no_loop("handle.get_result()", "await handle.aio.get_result()")
+        future = self._engine.watcher.watch(self._id)
+        try:
+            ending = future.result(timeout)
+        except TimeoutError:
+            raise TimeoutError(f"workflow {self._id} did not end within {timeout:g} s; it goes on") from None
+        finally:
+            self._engine.watcher.abandon(self._id, future)
+        return self._read(ending)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the workflow to end and return its result, or raise its error."""
+        return self.aio.get_result().__await__()
+
+    def __repr__(self) -> str:
+        return f"WorkflowHandle({self._id!r})"
+
+    def _read(self, ending: Ending) -> T:
+        match ending.status:
+            case Status.SUCCESS:
+                result: T = self._codec.load(ending.output, ending.serialization, self._result_type)
+                return result
+            case Status.CANCELLED:
+                raise WorkflowCancelled(self._id)
+            case Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED if ending.error is None:
+                raise MaxRecoveryAttemptsExceeded(self._id, 0)
+            case _:
+                raise self._codec.load_error(ending.error, ending.serialization)
+
+
+class AsyncWorkflowHandle(Generic[T]):
+    """The awaiting view of a handle."""
+
+    def __init__(self, handle: WorkflowHandle[T]) -> None:
+        self._handle = handle
+
+    @property
+    def id(self) -> str:
+        """Return the workflow's id."""
+        return self._handle.id
+
+    async def get_status(self) -> WorkflowRow:
+        """Read the workflow as the database holds it. Raises `WorkflowNotFound`."""
+        return await asyncio.to_thread(self._handle.get_status)
+
+    async def get_result(self, timeout: float | None = None) -> T:
+        """Wait for the workflow to end and return its result, or raise its error, as the blocking twin does."""
+        handle = self._handle
+        future = handle._engine.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
+        try:
+            async with asyncio.timeout(timeout):
+                ending = await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise TimeoutError(f"workflow {handle.id} did not end within {timeout:g} s; it goes on") from None
+        finally:
+            handle._engine.watcher.abandon(handle.id, future)  # noqa: SLF001  the two views of one handle
+        return handle._read(ending)  # noqa: SLF001  the two views of one handle
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the workflow to end and return its result, or raise its error."""
+        return self.get_result().__await__()
+
+
+def ensure_no_loop(asked: str, instead: str) -> None:
+    """Refuse a blocking call on a running event loop, which could wait for itself. Raises `RuntimeError`."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"{asked} would block the running event loop; write `{instead}`")
+
+

@@ -1,0 +1,46 @@
+"""What one start of a workflow asks for beside its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from durust.errors import InvalidArgument
+from durust.model.names import check_name
+from durust.model.retry import duration_seconds
+
+# The column is a 32-bit integer in the canonical schema.
+PRIORITY_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowOptions:
+    """How to start one workflow.
+
+    `workflow_id` names the run (default: a fresh, time-ordered id); the same id never runs twice. `priority`: lower
+    goes first, 0 is the default and the highest. `dedup_id` admits one workflow of that id to its queue until it ends.
+    `delay` (seconds or a timedelta) keeps it from being claimed before. `app_version` pins it to executors of that
+    version.
+
+    Raises `InvalidArgument` for values that cannot be meant.
+    """
+
+    workflow_id: str | None = None
+    priority: int = 0
+    dedup_id: str | None = None
+    delay: float | timedelta = 0.0
+    app_version: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check each field."""
+        for name in ("workflow_id", "dedup_id", "app_version"):
+            if (value := getattr(self, name)) is not None:
+                check_name(name, value)
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or not 0 <= self.priority <= PRIORITY_MAX:
+            raise InvalidArgument("priority", self.priority, f"must be an integer from 0 (first) to {PRIORITY_MAX}")
+        duration_seconds("delay", self.delay)
+
+    @property
+    def delay_seconds(self) -> float:
+        """Return the delay in seconds."""
+        return duration_seconds("delay", self.delay)

@@ -1,0 +1,64 @@
+"""How often a step is tried again, and how long it waits in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from durust.errors import InvalidArgument
+
+# A step that needs more tries than this waits for something; a sleep in the workflow's body says so better.
+RETRIES_MAX = 10_000
+
+
+def duration_seconds(name: str, value: float | timedelta) -> float:
+    """Return a duration in seconds. Raises `InvalidArgument` for one that is negative, not finite or not a number."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgument(name, value, "must be a number of seconds or a timedelta")
+    if not math.isfinite(value) or value < 0:
+        raise InvalidArgument(name, value, "must be a finite duration of 0 seconds or more")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """How a step is run.
+
+    `max_retries=5` means up to six attempts. The pause before retry n is `base_interval * backoff_factor ** (n - 1)`
+    seconds, at most `max_interval`; there is none after the last attempt. `should_retry` is asked with each error and
+    stops the retries by answering False. `serializer` overrides the engine's for this step.
+    """
+
+    max_retries: int = 0
+    base_interval: float = 0.1
+    backoff_factor: float = 2.0
+    max_interval: float = 60.0
+    should_retry: Callable[[Exception], bool] | None = None
+    serializer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidArgument` for numbers that cannot be meant."""
+        if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int) or not 0 <= self.max_retries <= RETRIES_MAX:
+            raise InvalidArgument("max_retries", self.max_retries, f"must be an integer from 0 to {RETRIES_MAX}")
+        duration_seconds("base_interval", self.base_interval)
+        duration_seconds("max_interval", self.max_interval)
+        if not (math.isfinite(self.backoff_factor) and self.backoff_factor >= 1):
+            raise InvalidArgument("backoff_factor", self.backoff_factor, "must be a finite number of 1 or more")
+        if self.serializer not in {None, "json", "pickle"}:
+            raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
+
+    def pause_before_retry(self, failures: int, error: Exception) -> float | None:
+        """Return how many seconds to wait before the next attempt, after *failures* of them; None to give up."""
+        if failures > self.max_retries:
+            return None
+        if self.should_retry is not None and not self.should_retry(error):
+            return None
+        try:
+            grown = self.base_interval * self.backoff_factor ** (failures - 1)
+        except OverflowError:
+            return self.max_interval
+        return min(grown, self.max_interval)

@@ -1,0 +1,60 @@
+"""What a routine may ask of its driver, and the ends a call can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from durust.model.writes import RunWrite
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit a write; answered by its outcome."""
+
+    write: RunWrite
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call the user's step body; answered by `Returned` or `Raised`."""
+
+    body: Callable[[], Any]
+    is_async: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait that long in memory; answered by None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until an instant of the database's clock; answered by None, unless the run parks and never comes back."""
+
+    place: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The call came back with a value."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The call came back with an error. It is a value, because a generator cannot let a StopIteration through."""
+
+    error: BaseException
+
+
+Ended = Returned | Raised
+Effect = Commit | Call | Pause | Wait
+Routine = Generator[Effect, Any, T]

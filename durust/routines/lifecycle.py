@@ -1,0 +1,90 @@
+"""How a run ends: finished, failed, parked or handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from durust.codec import Codec, Encoded
+from durust.errors import RemoteError, SerializationError
+from durust.failpoints import failpoint
+from durust.model.status import Status
+from durust.model.writes import FinishWorkflow, HandBack, HistoryLost, ParkWorkflow, Recorded, Refused, Wait
+from durust.routines.effects import Commit, Ended, Raised, Returned, Routine
+from durust.routines.run import Run, Verdict
+from durust.telemetry import emit
+
+SLEEP_KIND = "sleep"
+
+
+def conclude(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[FinishWorkflow | None]:
+    """Write how the run ended, as its mark says; return what was written if it is the workflow's outcome.
+
+    What the body returned or raised counts only when the run was still open.
+    """
+    run.close(Verdict.FINISHED)
+    match run.verdict:
+        case Verdict.FINISHED:
+            return (yield from _finish(run, ended, codec, annotation))
+        case Verdict.FAILED:
+            failure = run.failure or RemoteError("Failure", "unknown")
+            return (yield from _finish(run, Raised(failure), codec, annotation))
+        case Verdict.HANDED_BACK:
+            yield Commit(HandBack(run.lease))
+            return None
+        case Verdict.FENCED | Verdict.PARKED | None:
+            return None
+        case _:
+            assert_never(run.verdict)
+
+
+def set_aside(run: Run, codec: Codec, error: Exception, status: Status) -> Routine[FinishWorkflow | None]:
+    """End a run whose body is not started: its arguments cannot be read, or it was tried too often."""
+    run.close(Verdict.FINISHED)
+    return (yield from _commit(run, status, codec.dump_error(error)))
+
+
+def park(run: Run, until_ms: int, places: Sequence[int]) -> Routine[None]:
+    """Set the closed run aside until the earliest of its waits; the answer makes no difference to its unwinding."""
+    waits = tuple(Wait(place, SLEEP_KIND, until_ms=until_ms) for place in places)
+    failpoint("run.park")
+    outcome = yield Commit(ParkWorkflow(lease=run.lease, after=run.after, until_ms=until_ms, waits=waits))
+    failpoint("run.parked")
+    if isinstance(outcome, HistoryLost):
+        yield Commit(HandBack(run.lease))
+
+
+def _finish(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[FinishWorkflow | None]:
+    if isinstance(ended, Returned):
+        try:
+            encoded = codec.dump(ended.value, annotation, what=f"result of workflow {run.name!r}")
+        except SerializationError as error:
+            return (yield from _commit(run, Status.ERROR, codec.dump_error(error)))
+        return (yield from _commit(run, Status.SUCCESS, encoded))
+    return (yield from _commit(run, Status.ERROR, codec.dump_error(ended.error)))
+
+
+def _commit(run: Run, status: Status, encoded: Encoded) -> Routine[FinishWorkflow | None]:
+    failpoint("run.finish")
+    is_success = status is Status.SUCCESS
+    write = FinishWorkflow(
+        lease=run.lease,
+        after=run.after,
+        status=status,
+        output=encoded.text if is_success else None,
+        error=None if is_success else encoded.text,
+        serialization=encoded.serialization,
+    )
+    outcome = yield Commit(write)
+    failpoint("run.finished")
+    match outcome:
+        case Recorded():
+            return write
+        case Refused(reason) if is_success:
+            refused = SerializationError(f"result of workflow {run.name!r}", reason, "return something the database can store")
+            return (yield from _commit(run, Status.ERROR, Codec().dump_error(refused)))
+        case HistoryLost():
+            yield Commit(HandBack(run.lease))
+        case _:
+            emit("finish_did_not_count", workflow=run.workflow_id, outcome=outcome)
+    return None

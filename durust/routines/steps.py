@@ -1,0 +1,116 @@
+"""A step: answered from history, or attempted and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from durust.codec import Codec, Encoded
+from durust.errors import DurustError, SerializationError, StepRetriesExhausted
+from durust.failpoints import failpoint
+from durust.model.records import Checkpoint
+from durust.model.retry import StepOptions
+from durust.model.writes import RecordStep, Refused
+from durust.routines.effects import Call, Commit, Ended, Pause, Raised, Returned, Routine
+from durust.routines.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a step is to do."""
+
+    name: str
+    body: Callable[[], Any]
+    is_async: bool
+    options: StepOptions
+    annotation: Any
+    codec: Codec
+
+
+def step(run: Run, place: int, task: Task) -> Routine[Ended]:
+    """Answer what history holds at *place*; otherwise attempt the task and record how it ended."""
+    run.ensure_open()
+    record = run.recall(place, task.name)
+    if record is not None:
+        return _read(record, task)
+    started_at_ms = run.now_ms()
+    ended = yield from _attempt(run, task)
+    if isinstance(ended, Raised) and not isinstance(ended.error, Exception):
+        # An interrupt or a cancellation says nothing about the step: it is not its outcome.
+        return ended
+    encoded, ended = _settle(ended, task)
+    failpoint("step.record")
+    is_error = isinstance(ended, Raised)
+    outcome = yield Commit(
+        RecordStep(
+            lease=run.lease,
+            after=run.after,
+            place=place,
+            name=task.name,
+            output=None if is_error else encoded.text,
+            error=encoded.text if is_error else None,
+            serialization=encoded.serialization,
+            started_at_ms=started_at_ms,
+            completed_at_ms=run.stamp(place),
+        )
+    )
+    accepted = run.accept(outcome, place, task.name)
+    failpoint("step.recorded")
+    if isinstance(accepted, Refused):
+        return Raised(_refusal(task, accepted))
+    return ended
+
+
+def _attempt(run: Run, task: Task) -> Routine[Ended]:
+    """Call the body until it returns, its retries are used up, or its predicate says stop."""
+    errors: list[Exception] = []
+    while True:
+        run.ensure_open()
+        failpoint("step.before")
+        ended: Ended = yield Call(task.body, task.is_async)
+        failpoint("step.after")
+        # What a body raised while its run was being closed is no outcome of the step.
+        run.ensure_open()
+        if isinstance(ended, Returned) or not isinstance(ended.error, Exception):
+            return ended
+        errors.append(ended.error)
+        try:
+            pause = task.options.pause_before_retry(len(errors), ended.error)
+        except Exception as broken:  # noqa: BLE001  the predicate is the user's code; its error is the step's
+            return Raised(broken)
+        if pause is None:
+            exhausted = task.options.max_retries and len(errors) > task.options.max_retries
+            return Raised(StepRetriesExhausted(task.name, len(errors), tuple(errors))) if exhausted else ended
+        yield Pause(pause)
+
+
+def _settle(ended: Ended, task: Task) -> tuple[Encoded, Ended]:
+    """Encode how the step ended, and return it as its record reads back, so that a replay sees the same."""
+    if isinstance(ended, Returned):
+        try:
+            encoded, value = task.codec.settle(ended.value, task.annotation, what=f"result of step {task.name!r}")
+        except SerializationError as error:
+            ended = Raised(error)
+        else:
+            return encoded, Returned(value)
+    encoded = task.codec.dump_error(ended.error)
+    rebuilt = task.codec.load_error(encoded.text, encoded.serialization)
+    if type(rebuilt) is type(ended.error):
+        # The original carries the traceback; a replay raises an equal one.
+        return encoded, ended
+    rebuilt.__cause__ = ended.error
+    return encoded, Raised(rebuilt)
+
+
+def _read(record: Checkpoint, task: Task) -> Ended:
+    if record.error is not None:
+        return Raised(task.codec.load_error(record.error, record.serialization))
+    try:
+        return Returned(task.codec.load(record.output, record.serialization, task.annotation))
+    except SerializationError as error:
+        return Raised(error)
+
+
+def _refusal(task: Task, refused: Refused) -> DurustError:
+    return SerializationError(f"result of step {task.name!r}", f"the database refused it: {refused.reason}", "return something it can store")
