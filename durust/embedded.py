@@ -174,13 +174,16 @@ class _Postgres:
         """Start the server unless it runs, wait until it is ready, and return the folder of its socket."""
         if not self._data.exists():
             self._initialise()
-        # What counts is the server and not what pg_ctl says: one that a killed user began to start may come up first.
-        said = "" if self._alive() else self._start(settings, alone=alone)
+        said: str | None = None
         deadline = clock.monotonic() + START_SECONDS
-        while (lines := self._postmaster())[-1:] != ["ready"]:
-            if not self._alive() or clock.monotonic() >= deadline:
-                raise self._unavailable(f"it does not start: {said}{self._log_tail()}")
-            clock.pause(POLL_SECONDS)
+        while not (self._alive() and (lines := self._postmaster())[-1:] == ["ready"]):
+            # What counts is the server and not what pg_ctl said: the one of a killed user may still be coming or going.
+            if not self._alive() and said is None:
+                said = self._start(settings, alone=alone)
+            elif not self._alive() or clock.monotonic() >= deadline:
+                raise self._unavailable(f"it does not start: {said or ''}{self._log_tail()}")
+            else:
+                clock.pause(POLL_SECONDS)
         return Path(lines[4])
 
     def stop(self) -> None:
@@ -197,10 +200,11 @@ class _Postgres:
                 shutil.rmtree(socket_folder, ignore_errors=True)
 
     def _initialise(self) -> None:
-        # Made aside and renamed, so that a death in the middle leaves no folder that looks complete.
-        fresh = self._folder / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
+        for abandoned in self._folder.glob("data.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        # Made aside and renamed, so that a death in the middle leaves no folder that looks complete; under a name of
+        # its own, because the initdb of a killed user may still be at work in the last one.
+        fresh = Path(tempfile.mkdtemp(prefix="data.", dir=self._folder))
         self._own(fresh)
         options = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
         status, said = self._run("initdb", "-D", str(fresh), *options)

@@ -73,6 +73,14 @@ def server_pid(folder: Path) -> int | None:
     return pid if psutil.pid_exists(pid) else None
 
 
+def server_state(folder: Path) -> str:
+    """Return what the server says about itself, which is nothing when it is gone."""
+    try:
+        return (folder / "data" / "postmaster.pid").read_text().splitlines()[-1].strip()
+    except (FileNotFoundError, IndexError):
+        return ""
+
+
 def opened(user: Spawned) -> Spawned:
     """Wait until *user* has the server open."""
     user.wait_for(" end", timeout=60)
@@ -136,15 +144,30 @@ def test_the_next_user_adopts_the_server_of_a_killed_one(use: Use, folder: Path)
     assert server_pid(folder) is None
 
 
-def test_a_user_killed_while_starting_the_server_leaves_a_folder_that_opens(use: Use, folder: Path) -> None:
+@pytest.mark.parametrize("sign", ["data.*/base", "data"], ids=["while making the data", "while starting the server"])
+def test_a_user_killed_in_the_gate_leaves_a_folder_that_opens(use: Use, folder: Path, sign: str) -> None:
     user = use()
-    eventually((folder / "data").exists, timeout=60)
+    eventually(lambda: list(folder.glob(sign)), timeout=60)
     user.kill()
 
     with embedded.open_server(folder) as server:
         assert answer(server.url, "select 1") == 1
 
     assert server_pid(folder) is None
+
+
+def test_a_user_that_comes_while_the_server_stops_gets_a_new_one(use: Use, folder: Path) -> None:
+    user = opened(use())
+    pid = server_pid(folder)
+    assert pid is not None
+    user.kill()
+    # What pg_ctl sends for a fast stop; from then on the server takes nobody in, and nobody waits for its end.
+    os.kill(pid, signal.SIGINT)
+    eventually(lambda: server_state(folder) != "ready")
+
+    with embedded.open_server(folder) as server:
+        assert answer(server.url, "select 1") == 1
+        assert server_pid(folder) != pid
 
 
 def test_a_server_that_was_killed_is_started_again_with_its_data(folder: Path) -> None:
