@@ -34,6 +34,7 @@ SURFACE = {
     "durust.client",
     "durust.context",
     "durust.decorators",
+    "durust.durable",
     "durust.handle",
     "durust.queue",
     "durust.testing",

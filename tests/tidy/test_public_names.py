@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import durust
+from tests.tidy.sources import library
 
 LIST = Path(__file__).with_name("public_names.txt")
 
@@ -17,10 +17,15 @@ def listed() -> list[str]:
 
 
 def test_the_package_offers_the_names_of_the_list() -> None:
-    assert sorted(getattr(durust, "__all__", [])) == sorted(listed())
+    assert sorted(durust.__all__) == sorted(listed())
 
 
-def test_the_package_offers_nothing_else() -> None:
-    names = {name for name, value in vars(durust).items() if not isinstance(value, ModuleType) and name[0] != "_"}
+def test_each_name_is_there() -> None:
+    assert [name for name in listed() if not hasattr(durust, name)] == []
 
-    assert names - {"annotations"} == set(listed())
+
+def test_the_package_gathers_nothing_that_it_does_not_offer() -> None:
+    [source] = [source for source in library() if source.module == "durust"]
+    gathered = {name.rpartition(".")[2] for name, _ in source.imports if name.startswith("durust.")}
+
+    assert gathered - set(listed()) == set()
