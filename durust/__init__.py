@@ -94,11 +94,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load the providers whose drivers take long to import only when they are asked for."""
     if name == "PostgresProvider":
-        from durust.storage.postgres import PostgresProvider  # noqa: PLC0415  psycopg is loaded on first use
+        from durust.storage.postgres import PostgresProvider
 
         return PostgresProvider
     if name == "SqliteProvider":
-        from durust.storage.sqlite import SqliteProvider  # noqa: PLC0415  sqlite3 is loaded on first use
+        from durust.storage.sqlite import SqliteProvider
 
         return SqliteProvider
     raise AttributeError(f"module 'durust' has no attribute {name!r}")

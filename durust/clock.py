@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 # Crockford's base 32: 26 of these carry 130 bits, so ids never collide and survive being read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -88,8 +88,7 @@ def random_token(hex_digits: int = 16) -> str:
 def boot_id() -> str:
     """Return the kernel's id of this boot, or an empty text where the kernel tells none."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-            return source.read().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
@@ -97,7 +96,7 @@ def boot_id() -> str:
 def pid_namespace() -> str:
     """Return the identity of this process's pid namespace: pids of two namespaces must not be compared."""
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 

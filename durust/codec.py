@@ -9,8 +9,9 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import NoneType
-from typing import Any, Final, Literal, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import cloudpickle
 import msgspec
@@ -37,6 +38,7 @@ _ANNOTATE = (
     'annotate it (parameter, return type, field) or pass `type=` to have it rebuilt, or choose serializer="pickle"'
 )
 _CONFORM = 'make the value fit its annotation, widen the annotation, or choose serializer="pickle"'
+_FINITE = 'JSON has finite numbers only: use None or a text for it, or choose serializer="pickle"'
 _LEAVE_OUT = "leave out what holds threads, files, sockets or generators"
 _READABLE = "mend the row, or the annotation it is read with"
 _WRITE_PORTABLE = "have it written as portable_json, or read it with the library that wrote it"
@@ -61,7 +63,7 @@ class Codec:
     Raises `SerializationError` that names the place inside the value and the remedy.
     """
 
-    serializer: Literal["json", "pickle"] = "json"
+    serializer: str = "json"
     value_bytes_max: int = VALUE_BYTES_MAX
 
     def __post_init__(self) -> None:
@@ -185,7 +187,7 @@ class Codec:
         except RecursionError:
             raise _too_deep(what) from None
         except Exception as error:  # noqa: BLE001 - besides our own, a model's `model_dump` may raise anything.
-            raise _unwritable(value, what, error) from None
+            raise _unwritable(value, plan, what, error) from None
         encoded = self._bounded(data, what)
         try:
             wire = _decode(data)
@@ -223,7 +225,7 @@ class Codec:
         for form in (error, document):
             try:
                 text = self._pickled(form, "error")
-                if form is document or alike(error, _unpickled(text, "error")):
+                if form is document or _same_pickled(error, _unpickled(text, "error")):
                     return text
             except Exception:  # noqa: BLE001, S112 - `__eq__` and `__str__` of a user's error may raise anything.
                 continue
@@ -241,11 +243,13 @@ class Codec:
                 raise SerializationError(what, f"it is stored in the format {unknown!r}, unknown here", _WRITE_PORTABLE)
 
 
-def _model_dump(value: Any) -> Any:
-    """Write what msgspec does not know: pydantic models, known by their methods so that pydantic stays the user's."""
-    if hasattr(value, "model_dump") and hasattr(type(value), "model_validate"):
+def _form(value: Any) -> Any:
+    """Write what msgspec does not know; models are known by their methods, so that pydantic stays the user's."""
+    if hasattr(value, "model_dump") and hasattr(type(value), "model_validate_json"):
         return value.model_dump(mode="json", by_alias=True, round_trip=True)
-    raise TypeError(f"objects of type {type(value).__name__} have no form in JSON")
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError("it has no form there")
 
 
 def _encode(value: Any) -> bytes:
@@ -253,7 +257,7 @@ def _encode(value: Any) -> bytes:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8, but JSON can name it by its escape.
-        plain_value = msgspec.to_builtins(value, str_keys=True, enc_hook=_model_dump)
+        plain_value = msgspec.to_builtins(value, str_keys=True, enc_hook=_form)
         text = json.dumps(plain_value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
@@ -301,6 +305,13 @@ def _unpickled(text: str, what: str) -> Any:
         raise SerializationError(what, f"the pickle cannot be read: {error}", _READABLE) from error
 
 
+def _same_pickled(ours: BaseException, theirs: Any) -> bool:
+    # An argument that knows no equality is the same when it pickles to the same bytes.
+    if type(theirs) is not type(ours) or not isinstance(theirs, Exception):
+        return False
+    return alike(ours, theirs) or pickle.dumps(ours.args) == pickle.dumps(theirs.args)
+
+
 def _is_deep(data: bytes, wire: Any) -> bool:
     # Text with few brackets cannot nest deeply; that spares nearly every value the walk.
     if data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
@@ -333,7 +344,7 @@ def _too_deep(what: str) -> SerializationError:
     return SerializationError(what, reason, 'flatten it, or choose serializer="pickle"')
 
 
-def _unwritable(value: Any, what: str, error: Exception) -> SerializationError:
+def _unwritable(value: Any, plan: Plan, what: str, error: Exception) -> SerializationError:
     steps: list[Any] = []
     found = True
     while found:
@@ -345,7 +356,20 @@ def _unwritable(value: Any, what: str, error: Exception) -> SerializationError:
                 steps.append(step)
                 value, error, found = part, problem, True
                 break
-    return SerializationError(_path(what, steps), f"{describe(value)} cannot be written as JSON: {error}", _ANNOTATE)
+    named = "a dict with such keys" if isinstance(value, dict) else describe(value)
+    return SerializationError(_path(what, steps), f"{named} cannot be written as JSON: {error}", _remedy(plan, value))
+
+
+def _misfit(value: Any, plan: Plan, what: str, misfit: Misfit) -> SerializationError:
+    """Tell of the value as its owner knows it; the plan saw what became of it in JSON."""
+    reason = misfit.reason
+    try:
+        for step in misfit.steps:
+            value = getattr(value, step) if isinstance(step, Attribute) else value[step]
+        reason = f"{misfit.wanted} wanted, {describe(value)} given" if misfit.wanted else reason
+    except (AttributeError, LookupError, TypeError):
+        value = None
+    return SerializationError(_path(what, misfit.steps), reason, _remedy(plan, value))
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
@@ -357,23 +381,16 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
     return list(enumerate(value)) if isinstance(value, list | tuple) else []
 
 
-def _misfit(value: Any, plan: Plan, what: str, misfit: Misfit) -> SerializationError:
-    reason = misfit.reason
-    if misfit.wanted:
-        # The plan saw what became of the value in JSON; its owner knows it as it was.
-        try:
-            for step in misfit.steps:
-                value = getattr(value, step) if isinstance(step, Attribute) else value[step]
-            reason = f"{misfit.wanted} wanted, {describe(value)} given"
-        except (AttributeError, LookupError, TypeError):
-            pass
-    return SerializationError(_path(what, misfit.steps), reason, _ANNOTATE if plan is PLAIN else _CONFORM)
+def _remedy(plan: Plan, value: Any) -> str:
+    if type(value) is float and not math.isfinite(value):
+        return _FINITE
+    return _ANNOTATE if plan is PLAIN else _CONFORM
 
 
 _NESTS = (dict, list)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_ENCODER = msgspec.json.Encoder(enc_hook=_model_dump)
+_ENCODER = msgspec.json.Encoder(enc_hook=_form)
 _DECODER = msgspec.json.Decoder()
 _PLANNER = Planner(_convert)
 _ENVELOPES = Envelopes(lambda document: _decode(_encode(document)), _convert)

@@ -46,13 +46,23 @@ class _Context:
         """Return how often this workflow was started, this time included; parks do not count."""
         return self._run.attempts
 
-    def _task(self, options: StepOptions | None, name: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], annotation: Any) -> Task:
+    def _task(
+        self,
+        options: StepOptions | None,
+        name: str,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        annotation: Any,
+    ) -> Task:
         check_name("step name", name)
         chosen = options or _NO_OPTIONS
         if isinstance(fn, Step):
             fn, chosen = fn.fn, options or fn.options
         if not callable(fn):
-            raise InvalidArgument("fn", fn, "a step is a function; pass the function itself and its arguments, not its result")
+            raise InvalidArgument(
+                "fn", fn, "a step is a function; pass the function itself and its arguments, not its result"
+            )
         if chosen.serializer is not None:
             codec = Codec(serializer=chosen.serializer, value_bytes_max=self._codec.value_bytes_max)
         else:
@@ -68,7 +78,7 @@ class _Context:
 
 
 class DurableContext(_Context):
-    """The operations of an `async def` workflow. Each takes its place when it is called, and is awaited for its result."""
+    """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
 
@@ -78,10 +88,16 @@ class DurableContext(_Context):
         self._loop = asyncio.get_running_loop()
 
     @overload
-    def step(self, name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    def step(
+        self, name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, T]: ...
     @overload
-    def step(self, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
-    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # noqa: A002  the public name of the argument
+    def step(
+        self, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, T]: ...
+    def step(
+        self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Run a step and return its result; a step that is recorded already is not run again.
 
         Its error is recorded and raised likewise. `type` says what to rebuild the result as where the function's
@@ -90,10 +106,23 @@ class DurableContext(_Context):
         return self._operate(self._task(None, name, fn, args, kwargs, type), "ctx.step")
 
     @overload
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Awaitable[T]], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
+    def step_with(
+        self,
+        options: StepOptions,
+        name: str,
+        fn: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, T]: ...
     @overload
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, T]: ...
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # noqa: A002  the public name of the argument
+    def step_with(
+        self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, T]: ...
+    def step_with(
+        self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Run a step like `step`, with options of its own: retries, their pauses, the serializer."""
         return self._operate(self._task(options, name, fn, args, kwargs, type), "ctx.step_with")
 
@@ -139,10 +168,12 @@ class SyncDurableContext(_Context):
         self._thread = threading.get_ident()
 
     @overload
-    def step(self, name: str, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    def step(
+        self, name: str, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> T: ...
     @overload
     def step(self, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
-    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Any:  # noqa: A002  the public name of the argument
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Any:
         """Run a step and return its result; a step that is recorded already is not run again.
 
         Its error is recorded and raised likewise. `type` says what to rebuild the result as where the function's
@@ -151,10 +182,23 @@ class SyncDurableContext(_Context):
         return self._operate(self._task(None, name, fn, args, kwargs, type), "ctx.step")
 
     @overload
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
+    def step_with(
+        self,
+        options: StepOptions,
+        name: str,
+        fn: Callable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        type: Any = None,
+        **kwargs: Any,
+    ) -> T: ...
     @overload
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any) -> T: ...
-    def step_with(self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any) -> Any:  # noqa: A002  the public name of the argument
+    def step_with(
+        self, options: StepOptions, name: str, fn: Callable[..., T], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> T: ...
+    def step_with(
+        self, options: StepOptions, name: str, fn: Callable[..., Any], /, *args: Any, type: Any = None, **kwargs: Any
+    ) -> Any:
         """Run a step like `step`, with options of its own: retries, their pauses, the serializer."""
         return self._operate(self._task(options, name, fn, args, kwargs, type), "ctx.step_with")
 
@@ -184,7 +228,9 @@ class SyncDurableContext(_Context):
         return ended.value
 
 
-def make_context(run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec) -> DurableContext | SyncDurableContext:
+def make_context(
+    run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec
+) -> DurableContext | SyncDurableContext:
     """Return the context of a run, in the colour of its driver."""
     if isinstance(driver, AwaitingDriver):
         return DurableContext(run, driver, codec)

@@ -33,11 +33,14 @@ class Workflow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Refuse: a plain call would run without a record of anything."""
-        raise TypeError(f"workflow {self.name!r} is not called directly: use engine.start({self.fn.__name__}, ...), or {self.fn.__name__}.fn(...) in a unit test")
+        raise TypeError(
+            f"workflow {self.name!r} is not called directly: use engine.start({self.fn.__name__}, ...), "
+            f"or {self.fn.__name__}.fn(...) in a unit test"
+        )
 
 
 class Step(Generic[P, R]):
-    """A function with step options. Called in a workflow's body it is recorded; elsewhere it is an ordinary function."""
+    """A function with step options: recorded when a workflow's body calls it, an ordinary function elsewhere."""
 
     def __init__(self, fn: Callable[P, R], name: str, options: StepOptions) -> None:
         self.fn, self.name, self.options = fn, check_name("step name", name), options
@@ -51,7 +54,10 @@ class Step(Generic[P, R]):
             return self.fn(*args, **kwargs)
         # An async context answers a coroutine, which only an async step's caller expects.
         if activity.context.is_async and not self._is_async:
-            raise TypeError(f"{self.name} is a plain function in an async workflow: write `await ctx.step({self.name!r}, {self.name}, ...)`")
+            raise TypeError(
+                f"{self.name} is a plain function in an async workflow: "
+                f"write `await ctx.step({self.name!r}, {self.name}, ...)`"
+            )
         result: R = activity.context.step(self.name, self, *args, **kwargs)
         return result
 
@@ -63,7 +69,9 @@ class Step(Generic[P, R]):
 @overload
 def workflow(fn: Callable[Concatenate[Any, P], R], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, max_recovery_attempts: int = ..., serializer: str | None = None) -> Callable[[Callable[Concatenate[Any, P], R]], Workflow[P, R]]: ...
+def workflow(
+    *, name: str | None = None, max_recovery_attempts: int = ..., serializer: str | None = None
+) -> Callable[[Callable[Concatenate[Any, P], R]], Workflow[P, R]]: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
     /,
@@ -85,7 +93,9 @@ def workflow(
         raise InvalidArgument("serializer", serializer, "must be 'json' or 'pickle'")
 
     def register(function: Callable[..., Any]) -> Workflow[Any, Any]:
-        return Workflow(REGISTRY.add(Definition(name or function.__qualname__, function, max_recovery_attempts, serializer)))
+        return Workflow(
+            REGISTRY.add(Definition(name or function.__qualname__, function, max_recovery_attempts, serializer))
+        )
 
     return register if fn is None else register(fn)
 

@@ -20,7 +20,14 @@ from durust.engine.registry import REGISTRY, Definition, Registry
 from durust.engine.supervision import Supervision
 from durust.engine.ticket import ThreadTicket
 from durust.engine.vitals import Vitals
-from durust.errors import InvalidArgument, NotLaunched, ProviderUnavailable, QueueDeduplicated, WorkflowConflict, WorkflowNotFound
+from durust.errors import (
+    InvalidArgument,
+    NotLaunched,
+    ProviderUnavailable,
+    QueueDeduplicated,
+    WorkflowConflict,
+    WorkflowNotFound,
+)
 from durust.handle import WorkflowHandle, ensure_no_loop
 from durust.model.filters import ListFilter
 from durust.model.names import check_name
@@ -84,7 +91,17 @@ class DurableEngine:
 
     def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
         """Declare a queue for this engine."""
-        return self._registry.add_queue(queue)
+        self._registry.add_queue(queue)
+        return queue
+
+    def workflow_names(self) -> list[str]:
+        """Return the names of the workflows that this engine knows."""
+        return self._registry.names()
+
+    @property
+    def settings(self) -> Settings:
+        """Return the engine's settings."""
+        return self._settings
 
     # Life
 
@@ -117,7 +134,7 @@ class DurableEngine:
             self.recover()
 
     def close(self, drain_seconds: float | None = None) -> None:
-        """Stop taking work, wait for what runs (at most *drain_seconds*), hand back the rest, and close the database."""
+        """Stop taking work, wait at most *drain_seconds* for what runs, hand back the rest, and close the database."""
         with self._mutex:
             engine, self._engine = self._engine, None
         if engine is not None:
@@ -127,7 +144,9 @@ class DurableEngine:
         """Stop taking work and let what runs finish or park; True when nothing had to be handed back."""
         return self._live("drain").drain(timeout_seconds)
 
-    def supervise(self, supervision: Supervision, *, database: str | None = None, settings: Settings | None = None) -> None:
+    def supervise(
+        self, supervision: Supervision, *, database: str | None = None, settings: Settings | None = None
+    ) -> None:
         """Hand an engine that was not launched yet to a supervisor."""
         self._supervision = supervision
         self._migrates = False
@@ -140,7 +159,9 @@ class DurableEngine:
         self.launch()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -167,8 +188,10 @@ class DurableEngine:
     @overload
     def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
     @overload
-    def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]: ...
-    def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+    def run_workflow(
+        self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
+    ) -> WorkflowHandle[Any]: ...
+    def run_workflow(self, workflow: Any, /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
         """Start a workflow in this process and return its handle, once the start is committed.
 
         When no slot is free it is queued instead. An id that exists already answers a handle to that workflow.
@@ -176,7 +199,7 @@ class DurableEngine:
         `WorkflowConflict` when the id stands for another workflow, `ProviderUnavailable`.
         """
         engine = self._live("run_workflow")
-        chosen = options or _NO_OPTIONS
+        chosen: WorkflowOptions = kwargs.pop("options", None) or _NO_OPTIONS
         definition = self._definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
@@ -189,12 +212,20 @@ class DurableEngine:
     def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any: ...
-    def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any:
+    def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Start a workflow and wait for its result; errors are those of `run_workflow` and of `handle.get_result`."""
         ensure_no_loop("engine.start(...)", "await engine.aio.start(...)")
-        return self.run_workflow(workflow, *args, options=options, **kwargs).get_result()
+        return self.run_workflow(workflow, *args, **kwargs).get_result()
 
-    def enqueue(self, queue: str | WorkflowQueue, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+    def enqueue(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: Named,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
         """Put a workflow on a queue and return its handle, once that is committed.
 
         Raises what `run_workflow` raises, `QueueNotFound`, and `QueueDeduplicated` when the queue holds the
@@ -204,7 +235,9 @@ class DurableEngine:
         name = self._queue_name(engine, queue)
         definition = self._definition(workflow)
         encoded = self._encode(engine, definition, args, kwargs)
-        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, options or _NO_OPTIONS, name)])[0]
+        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, options or _NO_OPTIONS, name)])[
+            0
+        ]
 
     def enqueue_many(
         self,
@@ -225,9 +258,12 @@ class DurableEngine:
         calls = list(arguments)
         chosen = [_NO_OPTIONS] * len(calls) if options is None else list(options)
         if len(chosen) != len(calls):
-            raise InvalidArgument("options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples")
+            raise InvalidArgument(
+                "options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples"
+            )
         writes = [
-            self._queued(definition, self._encode(engine, definition, args, {}), option, name) for args, option in zip(calls, chosen, strict=True)
+            self._queued(definition, self._encode(engine, definition, args, {}), option, name)
+            for args, option in zip(calls, chosen, strict=True)
         ]
         return self._enqueue_all(engine, definition, writes)
 
@@ -244,7 +280,7 @@ class DurableEngine:
             emit("recovered", count=len(ids))
         return [self._handle(engine, workflow_id, None) for workflow_id in ids]
 
-    def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:  # noqa: A002  the public name of the argument
+    def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
 
         The result is rebuilt as the workflow's annotation says where it is registered here, or as *type*.
@@ -286,11 +322,15 @@ class DurableEngine:
     def _definition(self, workflow: Named) -> Definition:
         activity = CURRENT.get()
         if activity is not None:
-            raise InvalidArgument("workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine")
+            raise InvalidArgument(
+                "workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine"
+            )
         if isinstance(workflow, str):
             return self._registry.get(workflow)
         if not isinstance(workflow, Workflow):
-            raise InvalidArgument("workflow", workflow, "must be a function decorated with @durust.workflow, or its name")
+            raise InvalidArgument(
+                "workflow", workflow, "must be a function decorated with @durust.workflow, or its name"
+            )
         return self._registry.find(workflow.name) or self._registry.add(workflow.definition)
 
     @staticmethod
@@ -307,7 +347,9 @@ class DurableEngine:
         engine.known_queue(name)
         return name
 
-    def _queued(self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None) -> StartWorkflow:
+    def _queued(
+        self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None
+    ) -> StartWorkflow:
         return StartWorkflow(
             workflow_id=options.workflow_id or clock.ordered_id(),
             name=definition.name,
@@ -322,7 +364,9 @@ class DurableEngine:
             app_version=options.app_version,
         )
 
-    def _enqueue_all(self, engine: Engine, definition: Definition, writes: list[StartWorkflow]) -> list[WorkflowHandle[Any]]:
+    def _enqueue_all(
+        self, engine: Engine, definition: Definition, writes: list[StartWorkflow]
+    ) -> list[WorkflowHandle[Any]]:
         if len(writes) == 1:
             return [self._started(engine, definition, writes[0], engine.journal.commit(writes[0], COMMIT_SECONDS))]
         tickets = []
@@ -331,9 +375,13 @@ class DurableEngine:
             engine.journal.submit_blocking(write, ticket)
             tickets.append(ticket)
         outcomes = [ticket.wait() for ticket in tickets]
-        return [self._started(engine, definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
+        return [
+            self._started(engine, definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)
+        ]
 
-    def _start_here(self, engine: Engine, definition: Definition, encoded: Encoded, options: WorkflowOptions) -> WorkflowHandle[Any]:
+    def _start_here(
+        self, engine: Engine, definition: Definition, encoded: Encoded, options: WorkflowOptions
+    ) -> WorkflowHandle[Any]:
         write = self._queued(definition, encoded, options, None)
         lease = Lease(write.workflow_id, engine.executor_id, write.creator)
         direct = replace(write, app_version=definition.version, lease=lease)
@@ -367,7 +415,9 @@ class DurableEngine:
             now_ms=outcome.now_ms,
         )
 
-    def _started(self, engine: Engine, definition: Definition, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
+    def _started(
+        self, engine: Engine, definition: Definition, write: StartWorkflow, outcome: Outcome
+    ) -> WorkflowHandle[Any]:
         match outcome:
             case Recorded():
                 pass
@@ -384,9 +434,13 @@ class DurableEngine:
                 raise ProviderUnavailable(engine.provider.name, f"an unexpected answer to a start: {outcome}")
         return self._handle(engine, write.workflow_id, definition)
 
-    def _handle(self, engine: Engine, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:
+    def _handle(
+        self, engine: Engine, workflow_id: str, definition: Definition | None, type_: Any = None
+    ) -> WorkflowHandle[Any]:
         declared = definition.shape.result if definition is not None else UNTYPED
-        return WorkflowHandle(workflow_id, engine, engine.runner.codec(definition), declared if type_ is None else type_)
+        return WorkflowHandle(
+            workflow_id, engine, engine.runner.codec(definition), declared if type_ is None else type_
+        )
 
 
 class AsyncDurableEngine:
@@ -400,11 +454,15 @@ class AsyncDurableEngine:
         await asyncio.to_thread(self._engine.launch)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await asyncio.to_thread(self._engine.close)
         self._engine._adopted = None  # noqa: SLF001  the two views of one engine
 
-    async def run_workflow(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+    async def run_workflow(
+        self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
+    ) -> WorkflowHandle[Any]:
         """Start a workflow, as the blocking twin does."""
         return await asyncio.to_thread(lambda: self._engine.run_workflow(workflow, *args, options=options, **kwargs))
 
@@ -413,11 +471,19 @@ class AsyncDurableEngine:
         handle = await self.run_workflow(workflow, *args, options=options, **kwargs)
         return await handle
 
-    async def enqueue(self, queue: str | WorkflowQueue, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> WorkflowHandle[Any]:
+    async def enqueue(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: Named,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
         """Put a workflow on a queue, as the blocking twin does."""
         return await asyncio.to_thread(lambda: self._engine.enqueue(queue, workflow, *args, options=options, **kwargs))
 
-    async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:  # noqa: A002  the public name of the argument
+    async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(lambda: self._engine.retrieve_workflow(workflow_id, type=type))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from durust.errors import RemoteError
 from durust.exactness import Misfit, agree
-from durust.plans import LEAVES
+from durust.plans import LEAVES, Convert
 
 # The name that the family's other libraries give to an error which tells none.
 UNNAMED = "Portable Error"
@@ -39,7 +39,7 @@ class Envelopes:
     that a bad document deserves.
     """
 
-    def __init__(self, through: Callable[[Any], Any], convert: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, through: Callable[[Any], Any], convert: Convert) -> None:
         self._through = through
         self._convert = convert
 
@@ -68,13 +68,13 @@ class Envelopes:
         more = more if isinstance(more, dict) else {}
         stand_in = RemoteError(
             name if isinstance(name, str) else UNNAMED,
-            message if isinstance(message, str) else str(message),
+            message if isinstance(message, str) else "" if message is None else str(message),
             code if type(code) in (int, str) else None,
             document.get("data"),
         )
         error = self._reborn(more) if "args" in more else None
         notes = more.get("notes")
-        result = error or stand_in
+        result = stand_in if error is None else error
         for note in notes if isinstance(notes, list) else ():
             result.add_note(str(note))
         return result
@@ -82,6 +82,7 @@ class Envelopes:
     def _drafts(self, error: BaseException, nesting: int) -> Iterator[Callable[[], tuple[Document, Proof]]]:
         if type(error) is not RemoteError and nesting < NESTING_MAX:
             yield lambda: (self._full(error, nesting, with_state=False), lambda back: _same(error, back))
+            # What attributes the first draft loses, and JSON can carry, are kept beside the arguments.
             yield lambda: (self._full(error, nesting, with_state=True), lambda back: alike(error, back))
         yield lambda: (_envelope(error, {} if type(error) is RemoteError else {"type": _type_name(error)}), _remote)
 
@@ -278,6 +279,10 @@ def _matches(ours: Any, theirs: Any) -> bool:
         return type(ours) is type(theirs) and _matches(list(ours.args), list(theirs.args))
     if type(ours) in (list, tuple) and type(ours) is type(theirs) and len(ours) == len(theirs):
         return all(_matches(mine, other) for mine, other in zip(ours, theirs, strict=True))
+    return _matches_exactly(ours, theirs)
+
+
+def _matches_exactly(ours: Any, theirs: Any) -> bool:
     try:
         agree(ours, theirs)
     except Misfit:
@@ -287,7 +292,10 @@ def _matches(ours: Any, theirs: Any) -> bool:
 
 def alike(ours: BaseException, theirs: Exception) -> bool:
     """Tell whether an error came through with its type, arguments and message."""
-    return type(ours) is type(theirs) and _matches(ours.args, theirs.args) and str(ours) == str(theirs)
+    if type(ours) is not type(theirs) or not _matches(ours.args, theirs.args):
+        return False
+    # The message may speak of a nested error, for which a `RemoteError` stands now.
+    return str(ours) == str(theirs) or not _matches_exactly(ours.args, theirs.args)
 
 
 def _same(ours: BaseException, theirs: Exception) -> bool:

@@ -62,7 +62,10 @@ class WorkflowNotRegistered(DurustError):
 
     def __str__(self) -> str:
         known = ", ".join(self.known) or "none"
-        return f"no workflow is registered as {self.name!r}; decorate it with @durust.workflow or import its module (registered: {known})"
+        return (
+            f"no workflow is registered as {self.name!r}; decorate it with @durust.workflow or import its module "
+            f"(registered: {known})"
+        )
 
 
 class WorkflowConflict(DurustError):
@@ -171,7 +174,7 @@ class ProviderUnavailable(DurustError):
 
 
 class ProviderMisuse(DurustError):
-    """The provider cannot be used in this way: a bad URL, a network file system, a fork, several processes on memory."""
+    """The provider cannot be used in this way: a network file system, a fork, several processes on memory."""
 
     def __init__(self, provider: str, reason: str, remedy: str) -> None:
         super().__init__(provider, reason, remedy)
@@ -189,7 +192,9 @@ class SchemaMismatch(DurustError):
         self.database, self.found, self.wanted = database, found, wanted
 
     def __str__(self) -> str:
-        return f"the schema of {self.database} does not fit: found {self.found}, wanted {self.wanted}; nothing was changed"
+        return (
+            f"the schema of {self.database} does not fit: found {self.found}, wanted {self.wanted}; nothing was changed"
+        )
 
 
 class RemoteError(DurustError):

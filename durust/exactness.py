@@ -177,7 +177,9 @@ def _altered(ours: object) -> Misfit:
 
 
 _JUDGES: dict[type, Judge] = {
-    **dict.fromkeys(ATOMS, _agree_equal),
+    **dict.fromkeys(ATOMS - {float}, _agree_equal),
+    # By its text, for nan is not equal to itself, and zero has a sign.
+    float: _agree_texts,
     dict: _agree_dicts,
     list: _agree_rows,
     tuple: _agree_rows,

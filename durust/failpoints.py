@@ -1,6 +1,6 @@
 """Named places where a test, or a user, makes the process die, fail or wait on purpose.
 
-`FAILPOINTS=name=action;other=action` arms them at the first use. An action is a chain of terms joined by `->`; a term is
+`FAILPOINTS=name=action;other=action` arms them at import. An action is a chain of terms joined by `->`; a term is
 `kind`, `kind(argument)`, `3*kind` (three times, then the next term) or `10%kind` (one hit in ten). The kinds: `kill`
 (SIGKILL), `exit(code)`, `raise(message)`, `sleep(milliseconds)`, `return`, `off`. The grammar is that of the Rust
 crate `fail`. Example: `after_charge=2*off->kill` dies at the third hit.
@@ -25,7 +25,9 @@ TRACE_VARIABLE = "FAILPOINTS_TRACE"
 # Unlike 1 and 2, which interpreters and shells use, this tells an exit by failpoint from others.
 EXIT_CODE_DEFAULT = 86
 
-_TERM = re.compile(r"^(?:(?P<percent>\d+(?:\.\d+)?)%)?(?:(?P<count>\d+)\*)?(?P<kind>[a-z]+)(?:\((?P<argument>[^)]*)\))?$")
+_TERM = re.compile(
+    r"^(?:(?P<percent>\d+(?:\.\d+)?)%)?(?:(?P<count>\d+)\*)?(?P<kind>[a-z]+)(?:\((?P<argument>[^)]*)\))?$"
+)
 _KINDS = frozenset({"kill", "exit", "raise", "sleep", "return", "off"})
 
 
@@ -63,7 +65,9 @@ class _Action:
 def _parse_term(name: str, text: str) -> _Term:
     found = _TERM.match(text.strip())
     if found is None or found["kind"] not in _KINDS:
-        raise InvalidArgument(VARIABLE, f"{name}={text}", f"an action is one of {', '.join(sorted(_KINDS))}, as in 3*kill or 10%sleep(50)")
+        raise InvalidArgument(
+            VARIABLE, f"{name}={text}", f"an action is one of {', '.join(sorted(_KINDS))}, as in 3*kill or 10%sleep(50)"
+        )
     count = found["count"]
     return _Term(
         kind=found["kind"],

@@ -97,7 +97,7 @@ class AsyncWorkflowHandle(Generic[T]):
         """Read the workflow as the database holds it. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._handle.get_status)
 
-    async def get_result(self, timeout: float | None = None) -> T:
+    async def get_result(self, timeout: float | None = None) -> T:  # noqa: ASYNC109  the public name, as in the twin
         """Wait for the workflow to end and return its result, or raise its error, as the blocking twin does."""
         handle = self._handle
         future = handle._engine.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
@@ -122,5 +122,3 @@ def ensure_no_loop(asked: str, instead: str) -> None:
     except RuntimeError:
         return
     raise RuntimeError(f"{asked} would block the running event loop; write `{instead}`")
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import functools
+import json
 import math
 import types
 import typing
@@ -13,8 +14,9 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol
 
 from durust.exactness import ATOMS, Attribute, Misfit, wanted
 from durust.shapes import UNTYPED, class_hints
@@ -51,6 +53,12 @@ _UNIONS = (typing.Union, types.UnionType)
 Lift = Callable[[Any], Any]
 
 
+class Convert(Protocol):
+    """Makes a leaf or a struct from plain JSON; raises `ValueError` or `TypeError` when it does not fit."""
+
+    def __call__(self, wire: Any, hint: Any) -> Any: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """Makes a value of one annotation from plain JSON, or raises `Misfit` with the place that does not fit."""
@@ -75,11 +83,11 @@ PLAIN = Plan("plain JSON", _as_it_is, ATOMS)
 class Planner:
     """Works out plans and remembers them.
 
-    *convert* makes a leaf, or an instance of a struct, from plain JSON and raises `ValueError` or `TypeError`.
+    *convert* makes a leaf, or an instance of a struct given as `hint`, from plain JSON.
     An annotation that means nothing here counts as none: the value then has to be plain JSON.
     """
 
-    def __init__(self, convert: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, convert: Convert) -> None:
         self._convert = convert
         self._remembered = functools.lru_cache(PLANS_MAX)(self._build)
 
@@ -115,7 +123,9 @@ class Planner:
         if cls in _SCALARS:
             return _scalar(cls)
         if cls in LEAVES:
-            return self._leaf(cls)
+            return _leaf(cls.__name__, functools.partial(self._convert, hint=cls))
+        if issubclass(cls, PurePath):
+            return _leaf(cls.__name__, cls)
         if cls in _ROWS:
             return self._rows(cls.__name__, _ROWS[cls], self.of(arguments[0]) if arguments else PLAIN)
         if cls in _MAPPINGS:
@@ -132,20 +142,9 @@ class Planner:
             return self._named_tuple(cls, arguments)
         if hasattr(cls, "__struct_fields__"):
             return self._struct(cls, cls[arguments] if arguments else cls)
-        if hasattr(cls, "model_validate") and hasattr(cls, "model_dump"):
-            return self._model(cls)
+        if hasattr(cls, "model_validate_json") and hasattr(cls, "model_dump"):
+            return _model(cls)
         return PLAIN
-
-    def _leaf(self, cls: type) -> Plan:
-        says, convert = cls.__name__, self._convert
-
-        def lift(wire: Any) -> Any:
-            try:
-                return convert(wire, cls)
-            except (TypeError, ValueError, ArithmeticError):
-                raise wanted(f"the text of {says}" if type(wire) is str else says, wire) from None
-
-        return Plan(says, lift)
 
     def _rows(self, says: str, make: Callable[[Iterable[Any]], Any], item: Plan) -> Plan:
         lift_item = item.lift
@@ -245,7 +244,7 @@ class Planner:
                 raise wanted(cls.__name__, wire)
             for name in required:
                 if name not in wire:
-                    raise Misfit(f"{cls.__name__} needs the key {name!r}", wanted=cls.__name__)
+                    raise Misfit(f"{cls.__name__} needs the key {name!r}")
             # Keys that the class does not know stay, as they do in Python.
             return {name: _under(name, plans().get(name, PLAIN), part) for name, part in wire.items()}
 
@@ -288,14 +287,6 @@ class Planner:
 
         return Plan(cls.__name__, lift, names=frozenset(cls.__struct_encode_fields__))
 
-    def _model(self, cls: Any) -> Plan:
-        validate = cls.model_validate
-
-        def lift(wire: Any) -> Any:
-            return _construct(cls.__name__, validate, wire)
-
-        return Plan(cls.__name__, lift, names=frozenset(getattr(cls, "model_fields", ())))
-
     def _union(self, arguments: tuple[Any, ...]) -> Plan:
         found = [self.of(argument) for argument in arguments]
         arms = tuple(arm for plan in found for arm in plan.arms or (plan,))
@@ -332,6 +323,16 @@ def _scalar(cls: type) -> Plan:
     return Plan(says, lift, allowed)
 
 
+def _leaf(says: str, convert: Lift) -> Plan:
+    def lift(wire: Any) -> Any:
+        try:
+            return convert(wire)
+        except (TypeError, ValueError, ArithmeticError):
+            raise wanted(f"{says} as text" if type(wire) is str else says, wire) from None
+
+    return Plan(says, lift)
+
+
 def _literal(allowed: tuple[Any, ...]) -> Plan:
     says = f"one of {', '.join(map(repr, allowed))}"
 
@@ -343,6 +344,14 @@ def _literal(allowed: tuple[Any, ...]) -> Plan:
         raise wanted(says, wire)
 
     return Plan(says, lift)
+
+
+def _model(cls: Any) -> Plan:
+    def lift(wire: Any) -> Any:
+        # As JSON again, because a strict model takes the text of an instant from JSON only.
+        return _construct(cls.__name__, cls.model_validate_json, json.dumps(wire))
+
+    return Plan(cls.__name__, lift, names=frozenset(getattr(cls, "model_fields", ())))
 
 
 def _enum(cls: type[Enum]) -> Plan:
@@ -374,7 +383,7 @@ def _construct(says: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -
         raise
     except Exception as error:
         # Constructors and validators are the user's and may raise anything.
-        raise Misfit(f"{says} refuses it: {error}") from error
+        raise Misfit(f"{says} refuses it: {' '.join(str(error).split())}") from error
 
 
 def _by_names(arms: list[Plan], keys: collections.abc.Set[str]) -> list[Plan]:

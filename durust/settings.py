@@ -17,7 +17,7 @@ class Settings:
     app_name: str = "durust"
     """Whose rows these are, in a database that several applications share."""
     slots: int = 100
-    """Workflows that one process runs at once: a waiting thread each for sync ones, so hundreds rather than thousands."""
+    """Workflows that one process runs at once; a sync one takes a thread, so hundreds rather than thousands."""
     beat_seconds: float = 2.0
     """Five beats fit into a lease, so four may be lost."""
     lease_seconds: float = 10.0
@@ -48,7 +48,9 @@ class Settings:
             if isinstance(value, int | float) and value <= 0:
                 raise InvalidArgument(spec.name, value, "must be more than 0")
         if self.beat_seconds * 2 > self.lease_seconds:
-            raise InvalidArgument("beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}")
+            raise InvalidArgument(
+                "beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}"
+            )
         if self.serializer not in {"json", "pickle"}:
             raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
 

@@ -12,7 +12,9 @@ _lock = threading.Lock()
 _counters: Counter[str] = Counter()
 
 # Events that somebody should see without having asked for it; all others are for debugging.
-_LOUD = frozenset({"orphans_released", "service_failed", "provider_away", "run_diverged", "hands_back_unowned", "reaped"})
+_LOUD = frozenset(
+    {"orphans_released", "service_failed", "provider_away", "run_diverged", "hands_back_unowned", "reaped"}
+)
 
 
 def emit(event: str, /, **facts: object) -> None:

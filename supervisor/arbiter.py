@@ -15,26 +15,12 @@ from durust.storage.provider import StateProvider
 from durust.supervisor import plan as plans
 from durust.supervisor.child import Child
 from durust.supervisor.config import Config
+from durust.supervisor.database import Database
 from durust.supervisor.ear import open_ear
 from durust.supervisor.exits import describe
-from durust.supervisor.lifeline import Brief, Failed, Loaded
+from durust.supervisor.facts import Away, Back, Fact, HandedBack, Heard, Lost, Orphaned, TookOver
 from durust.supervisor.pidfile import cluster_of
 from durust.supervisor.plan import Death, Living, Past, State, Wanted
-from durust.supervisor.release import (
-    Away,
-    Back,
-    Beats,
-    Fact,
-    Facts,
-    HandedBack,
-    Heard,
-    Lost,
-    Orphaned,
-    Patience,
-    Relay,
-    Sweeps,
-    TookOver,
-)
 from durust.supervisor.signals import Signals
 from durust.supervisor.vitals import Page
 from durust.supervisor.wire import (
@@ -42,8 +28,11 @@ from durust.supervisor.wire import (
     Accepted,
     AskDrain,
     AskStatus,
+    Brief,
     Drain,
+    Failed,
     Letter,
+    Loaded,
     Status,
     WorkerStatus,
 )
@@ -92,17 +81,11 @@ class Arbiter:
         self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD), ignored=(signal.SIGHUP,))
         self._page = Page.make(config.workers)
         self._ear = open_ear(cluster_of(config.pidfile), has_zmq=config.has_zmq)
-        self._facts = Facts(self._signals.wake)
-        patience = Patience(settings.lease_seconds)
-        self._beats = Beats(provider, self._page, settings, patience, self._facts)
-        self._sweeps = Sweeps(provider, self._id, settings, patience, self._facts)
-        self._relay = Relay(provider, self._facts, settings.idle_poll_seconds)
+        self._database = Database(provider, self._id, settings, self._page, self._signals.wake)
 
     def run(self) -> int:
         """Run until drained, stopped or beyond hope; return the exit code of the command line."""
-        services = (self._beats, self._sweeps, self._relay)
-        for service in services:
-            service.start()
+        self._database.start()
         try:
             while (code := self._turn()) is None:
                 pass
@@ -111,9 +94,7 @@ class Arbiter:
             for member in self._members.values():
                 member.child.kill()
                 member.child.close()
-            self._relay.close()
-            self._sweeps.stop()
-            self._beats.close()
+            self._database.close()
             self._ear.close()
             self._signals.close()
 
@@ -123,7 +104,7 @@ class Arbiter:
         self._reap(now)
         self._look(now)
         code = self._act(now)
-        self._beats.enlist(
+        self._database.enlist(
             {self._members[index].executor_id: index for index in plans.beating(self._wanted, self._living())}
         )
         self._tell(now)
@@ -152,7 +133,7 @@ class Arbiter:
                 self._take_reports(member)
         for letter in self._ear.letters():
             self._take_letter(letter)
-        for fact in self._facts.take():
+        for fact in self._database.facts():
             self._take_fact(fact)
 
     def _end(self, *, quick: bool) -> None:
@@ -170,7 +151,7 @@ class Arbiter:
             match report:
                 case Loaded(app_name, names):
                     self._past = replace(self._past, has_loaded=True)
-                    self._sweeps.scope = Scope(app_name, names)
+                    self._database.sweep(Scope(app_name, names))
                 case Failed(line, traceback):
                     member.line = line
                     if self._config.is_verbose and traceback:
@@ -266,7 +247,7 @@ class Arbiter:
         name = f"worker {living.index} (pid {living.pid})"
         self._names[member.executor_id] = name
         # Also after an orderly end: it may not have got as far as saying that it is dead, and repeating it is harmless.
-        self._beats.retire(member.executor_id, how)
+        self._database.retire(member.executor_id, how)
         if self._wanted.drain_since is not None:
             if returncode != 0 and living.killed_at is None:
                 self._say(f"{name} {how}")
@@ -368,7 +349,7 @@ class Arbiter:
     def _finish(self, now: float) -> int | None:
         self._idle_since = self._idle_since or now
         late = now >= self._idle_since + RELEASE_SECONDS
-        if not self._beats.is_idle() and not late:
+        if not self._database.is_idle() and not late:
             return None
         if late:
             self._say("some workflows could not be handed back now; others take them over when their leases end")

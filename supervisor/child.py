@@ -15,7 +15,8 @@ import threading
 
 import psutil
 
-from durust.supervisor.lifeline import Brief, Lifeline, make_lifeline
+from durust.supervisor.lifeline import Lifeline, make_lifeline
+from durust.supervisor.wire import Brief
 
 # The kernel's number (since Linux 6.9) for "the process group of this pidfd"; Python has no name for it yet.
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2

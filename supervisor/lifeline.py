@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any
 
-import msgspec
+from durust.supervisor.wire import Report, pack_report, unpack_report
 
 # The names of some ten thousand workflows; more of them are a mistake.
 MESSAGE_BYTES_MAX = 1 << 20
@@ -17,48 +16,8 @@ _HEADER = struct.Struct(">I")
 _READ_BYTES = 1 << 16
 
 
-class Brief(msgspec.Struct, frozen=True, tag="brief"):
-    """What a worker has to know before it starts."""
-
-    index: int
-    executor_id: str
-    supervisor_id: str
-    modules: tuple[str, ...]
-    url: str
-    """Here and not on the command line or in the environment, because it may hold a password."""
-    queues: tuple[str, ...] | None
-    settings: dict[str, Any]
-    """The settings that differ from the defaults, by name."""
-    verbose: bool
-    cluster: str
-    orders: str | None
-    """The address of the supervisor's ROUTER socket; None without ZeroMQ."""
-    hints: str | None
-    """The address of the supervisor's PUB socket; None without ZeroMQ."""
-
-
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The worker has loaded the application: whose rows it takes, and the workflows it knows."""
-
-    app_name: str
-    names: tuple[str, ...]
-
-
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The worker ends before it began, for this reason."""
-
-    line: str
-    traceback: str
-
-
-Report = Brief | Loaded | Failed
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
-
-
 class Lifeline:
-    """One end of the pair. It belongs to one thread at a time."""
+    """One end of the pair. One thread may read it while another writes."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -75,7 +34,7 @@ class Lifeline:
 
         Raises `OSError` when the other side is gone, `ValueError` for a message that is too large.
         """
-        packed = _encoder.encode(message)
+        packed = pack_report(message)
         if len(packed) > MESSAGE_BYTES_MAX:
             raise ValueError(f"a message of {len(packed)} bytes does not fit; {MESSAGE_BYTES_MAX} do")
         self._end.sendall(_HEADER.pack(len(packed)) + packed)
@@ -128,14 +87,20 @@ class Lifeline:
             return None
         packed = bytes(self._pending[_HEADER.size : whole])
         del self._pending[:whole]
-        try:
-            return _decoder.decode(packed)
-        except msgspec.DecodeError:
+        report = unpack_report(packed)
+        if report is None:
             self.is_over = True
-            return None
+        return report
 
 
 def make_lifeline() -> tuple[Lifeline, socket.socket]:
     """Return the supervisor's end, and the end that a worker inherits."""
     mine, yours = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     return Lifeline(mine), yours
+
+
+def inherit(fd: int) -> Lifeline:
+    """Take over the end that the supervisor passed on, and keep it from this process's own children."""
+    end = socket.socket(fileno=fd)
+    end.set_inheritable(False)
+    return Lifeline(end)

@@ -1,4 +1,4 @@
-"""The supervisor's threads for the database: leases of the living, release of the dead, the sweep of what is due.
+"""The supervisor's thread for leases: it renews those of living workers, and releases what dead ones held.
 
 The main loop never waits for the database: it leaves orders here and finds facts here.
 """
@@ -6,93 +6,20 @@ The main loop never waits for the database: it leaves orders here and finds fact
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from durust import clock
+from durust.engine.identity import is_surely_gone
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
-from durust.model.filters import Scope, SweepRequest
+from durust.model.filters import ExecutorQuery
 from durust.model.writes import Alive, Beat, Released, Retire
 from durust.settings import Settings
 from durust.storage.provider import Hint, StateProvider, Writer
+from durust.supervisor.facts import Away, Back, Facts, HandedBack, Heard, Lost, TookOver
 from durust.supervisor.vitals import Page
 from durust.telemetry import emit
-
-# Facts that the main loop has not read yet; it reads all of them several times a second.
-FACTS_MAX = 4096
-# A sweep that finds something due in this instant still leaves the database a breath.
-SWEEP_SECONDS_MIN = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A beat did not bring these executors back: somebody reaped them."""
-
-    executor_ids: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class HandedBack:
-    """A dead executor's workflows are queued again."""
-
-    executor_id: str
-    workflows: int
-
-
-@dataclass(frozen=True, slots=True)
-class TookOver:
-    """Executors of others whose lease had ended were reaped."""
-
-    executors: int
-    workflows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Orphaned:
-    """Rows of dead executors were found that nobody had released: a bug, healed."""
-
-    workflows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The database does not answer."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Back:
-    """The database answers again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Something changed that workers may be waiting for."""
-
-    hints: tuple[Hint, ...]
-
-
-Fact = Lost | HandedBack | TookOver | Orphaned | Away | Back | Heard
-
-
-class Facts:
-    """What the database threads found out, for the main loop. Safe for all threads."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
-        self._wake = wake
-
-    def add(self, fact: Fact) -> None:
-        """Add a fact and wake the main loop."""
-        self._facts.append(fact)
-        self._wake()
-
-    def take(self) -> list[Fact]:
-        """Return the facts that nobody has taken yet."""
-        return [self._facts.popleft() for _ in range(len(self._facts))]
 
 
 class Patience:
@@ -141,7 +68,8 @@ class Beats(Service):
         self._dead: dict[str, str] = {}
         self._writer: Writer | None = None
         self._beat_at = float("-inf")
-        self.is_away = False
+        self._is_away = False
+        self._is_first = True
 
     def enlist(self, slots: Mapping[str, int]) -> None:
         """Say for whom to beat from now on."""
@@ -160,16 +88,19 @@ class Beats(Service):
 
     def run_once(self) -> Seconds:
         try:
+            if self._is_first:
+                self._recover()
+                self._is_first = False
             self._release()
             if clock.monotonic() >= self._beat_at:
                 self._beat()
         except ProviderUnavailable as error:
-            if not self.is_away:
-                self.is_away = True
+            if not self._is_away:
+                self._is_away = True
                 self._facts.add(Away(error.reason))
             raise
-        if self.is_away:
-            self.is_away = False
+        if self._is_away:
+            self._is_away = False
             self._facts.add(Back())
         return max(0.0, self._beat_at - clock.monotonic())
 
@@ -183,6 +114,18 @@ class Beats(Service):
         if self._writer is None:
             self._writer = self._provider.writer()
         return self._writer
+
+    def _recover(self) -> None:
+        """Release what an earlier supervisor of this host held that was killed with its workers."""
+        boot_id = clock.boot_id()
+        rows = self._provider.executors(ExecutorQuery(boot_id=boot_id)) if boot_id else []
+        gone = tuple(row.executor_id for row in rows if is_surely_gone(row))
+        if not gone:
+            return
+        [outcome] = self._connection().commit([Retire(gone, "its process is gone")])
+        if isinstance(outcome, Released):
+            self._facts.add(TookOver(len(gone), len(outcome.workflow_ids)))
+            self._announce(outcome.queues)
 
     def _release(self) -> None:
         with self._mutex:
@@ -198,7 +141,14 @@ class Beats(Service):
             if isinstance(outcome, Released):
                 queues |= outcome.queues
                 self._facts.add(HandedBack(executor_id, len(outcome.workflow_ids)))
-        announce(self._provider, self._facts, queues)
+        self._announce(queues)
+
+    def _announce(self, queues: Iterable[str]) -> None:
+        hints = tuple(Hint("queue", name) for name in sorted(queues))
+        if hints:
+            # To this host's workers at once, to others through the database.
+            self._facts.add(Heard(hints))
+            self._provider.announce(hints)
 
     def _beat(self) -> None:
         roster = self._roster
@@ -219,63 +169,3 @@ class Beats(Service):
         lost = frozenset(slots) - outcome.executor_ids
         if lost:
             self._facts.add(Lost(lost))
-
-
-class Sweeps(Service):
-    """Queues what is due, and takes over from executors whose lease has ended."""
-
-    def __init__(
-        self, provider: StateProvider, supervisor_id: str, settings: Settings, patience: Patience, facts: Facts
-    ) -> None:
-        super().__init__("sweeps")
-        self._provider, self._supervisor_id, self._settings = provider, supervisor_id, settings
-        self._patience, self._facts = patience, facts
-        self.scope: Scope | None = None
-        """Whose rows to sweep, once a worker has told."""
-
-    def run_once(self) -> Seconds:
-        cadence = self._settings.sweep_seconds * (0.75 + clock.jitter() / 2)
-        if self.scope is None:
-            return cadence
-        reap = self._patience.may_reap(clock.boottime())
-        swept = self._provider.sweep(SweepRequest(self._supervisor_id, self.scope, reap=reap))
-        if swept.reaped:
-            self._facts.add(TookOver(len(swept.reaped), swept.released))
-        if swept.orphans:
-            emit("orphans_released", count=swept.orphans)
-            self._facts.add(Orphaned(swept.orphans))
-        announce(self._provider, self._facts, swept.queues)
-        if swept.more:
-            return SWEEP_SECONDS_MIN
-        due = cadence if swept.next_due_seconds is None else max(SWEEP_SECONDS_MIN, swept.next_due_seconds)
-        return min(cadence, due)
-
-
-class Relay(Service):
-    """Listens to the database once for the whole host."""
-
-    def __init__(self, provider: StateProvider, facts: Facts, poll_seconds: float) -> None:
-        super().__init__("relay")
-        self._listener = provider.listen()
-        self._facts, self._poll_seconds = facts, poll_seconds
-
-    def run_once(self) -> Seconds:
-        hints = self._listener.wait(self._poll_seconds)
-        if hints:
-            self._facts.add(Heard(tuple(hints)))
-        return 0
-
-    def close(self) -> None:
-        """Stop, and close the subscription."""
-        self._stopping = True
-        self._listener.wake()
-        self.stop()
-        self._listener.close()
-
-
-def announce(provider: StateProvider, facts: Facts, queues: Iterable[str]) -> None:
-    """Tell everybody, on this host and on others, that these queues got work."""
-    hints = tuple(Hint("queue", name) for name in sorted(queues))
-    if hints:
-        facts.add(Heard(hints))
-        provider.announce(hints)

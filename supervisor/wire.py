@@ -1,13 +1,13 @@
-"""What is said over ZeroMQ: typed frames of MessagePack with a version; whatever is not one is dropped and counted.
+"""What the processes say to each other: typed messages, over ZeroMQ in frames with a version.
 
-A frame is never trusted: its types, lengths and addresses are checked before anything is done with it, and nothing in
+Whatever is not such a frame is dropped and counted. A frame is never trusted: its types, lengths and addresses are checked before anything is done with it, and nothing in
 it can name code. Hints may be lost, repeated or late; a database fact and a poll stand behind each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, assert_never
+from typing import Annotated, Any, assert_never
 
 import msgspec
 
@@ -144,7 +144,44 @@ _KINDS: dict[str, type[Body]] = {
     "status": Status,
     "accepted": Accepted,
 }
+class Brief(msgspec.Struct, frozen=True, tag="brief"):
+    """What a worker has to know before it starts."""
+
+    index: int
+    executor_id: str
+    supervisor_id: str
+    modules: tuple[str, ...]
+    url: str
+    """Here and not on the command line or in the environment, because it may hold a password."""
+    queues: tuple[str, ...] | None
+    settings: dict[str, Any]
+    """The settings that differ from the defaults, by name."""
+    verbose: bool
+    cluster: str
+    orders: str | None
+    """The address of the supervisor's ROUTER socket; None without ZeroMQ."""
+    hints: str | None
+    """The address of the supervisor's PUB socket; None without ZeroMQ."""
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """The worker has loaded the application: whose rows it takes, and the workflows it knows."""
+
+    app_name: str
+    names: tuple[str, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The worker ends before it began, for this reason."""
+
+    line: str
+    traceback: str
+
+
+Report = Brief | Loaded | Failed
+
 _encoder = msgspec.msgpack.Encoder()
+_reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 _frames = msgspec.msgpack.Decoder(Frame)
 _bodies = {kind: msgspec.msgpack.Decoder(body) for kind, body in _KINDS.items()}
 
@@ -167,6 +204,19 @@ def _kind(body: Body) -> str:
             return "accepted"
         case _:
             assert_never(body)
+
+
+def pack_report(report: Report) -> bytes:
+    """Return *report* as the lifeline carries it."""
+    return _encoder.encode(report)
+
+
+def unpack_report(packed: bytes) -> Report | None:
+    """Return the report in *packed*; None for anything else."""
+    try:
+        return _reports.decode(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

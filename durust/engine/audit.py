@@ -22,7 +22,15 @@ ROWS_MAX = 10_000
 class Audit(Service):
     """Without it a claim whose answer was lost would strand its rows under a living executor for ever."""
 
-    def __init__(self, provider: StateProvider, journal: Journal, runner: Runner, executor_id: Callable[[], str], claim_mutex: threading.Lock, cadence_seconds: float) -> None:
+    def __init__(
+        self,
+        provider: StateProvider,
+        journal: Journal,
+        runner: Runner,
+        executor_id: Callable[[], str],
+        claim_mutex: threading.Lock,
+        cadence_seconds: float,
+    ) -> None:
         super().__init__("audit")
         self._provider, self._journal, self._runner = provider, journal, runner
         self._executor_id, self._claim_mutex, self._cadence = executor_id, claim_mutex, cadence_seconds

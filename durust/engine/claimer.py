@@ -90,4 +90,7 @@ class Claimer(Service):
         declared = self._registry.queues()
         names = declared if self._queues is None else self._queues
         # The internal queue is always served: recovered and directly started work waits there.
-        return [QueueDefinition(INTERNAL_QUEUE), *(declared.get(name) or QueueDefinition(name) for name in names if name != INTERNAL_QUEUE)]
+        return [
+            QueueDefinition(INTERNAL_QUEUE),
+            *(declared.get(name) or QueueDefinition(name) for name in names if name != INTERNAL_QUEUE),
+        ]

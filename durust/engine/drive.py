@@ -1,4 +1,4 @@
-"""The two drivers of a routine: one blocks, one awaits. They differ in how an effect is carried out, and in nothing else."""
+"""The two drivers of a routine: one blocks, one awaits, and nothing else differs."""
 
 from __future__ import annotations
 
@@ -71,9 +71,11 @@ class BlockingDriver:
                 case Call(body, is_async):
                     reply = self._call(body, is_async=is_async)
                 case Pause(seconds):
-                    reply = self._pause(seconds)
+                    self._pause(seconds)
+                    reply = None
                 case Wait(place, until_ms):
-                    reply = self._wait(place, until_ms)
+                    self._wait(place, until_ms)
+                    reply = None
 
     def _call(self, body: Any, *, is_async: bool) -> Ended:
         while not self._ground.trusted():
@@ -150,12 +152,15 @@ class AwaitingDriver:
                     await asyncio.sleep(seconds)
                     reply = None
                 case Wait(_, until_ms):
-                    assert turn is not None
-                    reply = await self._turns.sleep_until(turn, until_ms)
+                    if turn is None:
+                        raise TypeError("only an operation of the body waits")
+                    await self._turns.sleep_until(turn, until_ms)
+                    reply = None
 
     async def _commit(self, write: RunWrite) -> Outcome:
         while self._ground.journal.is_full():
-            await asyncio.sleep(FULL_PAUSE_SECONDS)
+            # A poll, because the journal's room is a matter of threads and this is rare.
+            await asyncio.sleep(FULL_PAUSE_SECONDS)  # noqa: ASYNC110  see above
         ticket = LoopTicket(self._loop)
         self._ground.journal.submit(write, ticket)
         return await ticket.future

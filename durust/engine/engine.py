@@ -99,7 +99,9 @@ class Engine:
             queues=self._queues,
             claim_failed=self._claim_failed,
         )
-        self.audit = Audit(provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds)
+        self.audit = Audit(
+            provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
+        )
         self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
         self.herald = Herald(provider)
         self.ear = Ear(supervision.hints if supervision else provider.listen(), self._heard)
@@ -123,7 +125,7 @@ class Engine:
         self.state = "LIVE"
 
     def drain(self, timeout_seconds: float) -> bool:
-        """Stop claiming, let what runs finish or park, and hand the rest back at the deadline; True when nothing was left."""
+        """Stop claiming, let what runs finish or park, hand back the rest; True when nothing was left."""
         self.state = "DRAINING"
         self.claimer.stop()
         self._tell_quietly(DrainExecutor(self.executor_id))
@@ -170,13 +172,14 @@ class Engine:
     def recover(self) -> tuple[str, ...]:
         """Retire the executors of this host whose process is gone; return the ids of what they held."""
         executors = self.provider.executors(ExecutorQuery(boot_id=clock.boot_id()))
-        gone = tuple(one.executor_id for one in executors if one.executor_id != self.executor_id and is_surely_gone(one))
+        gone = tuple(
+            one.executor_id for one in executors if one.executor_id != self.executor_id and is_surely_gone(one)
+        )
         if not gone:
             return ()
         outcome = self._own_lease.commit(Retire(gone, "its process is gone"))
-        assert isinstance(outcome, Released)
         self.claimer.wake()
-        return outcome.workflow_ids
+        return outcome.workflow_ids if isinstance(outcome, Released) else ()
 
     def known_queue(self, name: str) -> None:
         """Check that a queue is declared or stored. Raises `QueueNotFound`."""
@@ -209,7 +212,9 @@ class Engine:
         if not versions:
             return
         waiting = [Status.ENQUEUED, Status.DELAYED]
-        rows = self.provider.workflows(ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name]))
+        rows = self.provider.workflows(
+            ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name])
+        )
         stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
         if stranded:
             named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
@@ -265,7 +270,7 @@ class Engine:
             self.herald.tell(Hint("queue", name) for name in swept.queues)
 
     def _lost(self) -> None:
-        """Take in that this executor was declared dead: what it runs is somebody else's, and it goes on as a new one."""
+        """Take in that this executor was declared dead: what it runs is somebody else's; it goes on as a new one."""
         emit("executor_fenced", executor=self.executor_id)
         with self.claimer.mutex:
             for execution in self.runner.running():

@@ -33,7 +33,10 @@ def registration(executor_id: str, supervisor_id: str, settings: Settings, app_v
 
 
 def is_surely_gone(executor: ExecutorRow) -> bool:
-    """Tell whether the executor's process has ended; False for one of another boot or pid namespace, which its lease decides."""
+    """Tell whether the executor's process has ended.
+
+    False for one of another boot or pid namespace, whose pids mean nothing here: its lease decides.
+    """
     if not executor.boot_id or executor.boot_id != clock.boot_id() or executor.pid_ns != clock.pid_namespace():
         return False
     try:

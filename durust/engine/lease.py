@@ -15,7 +15,9 @@ from durust.storage.provider import StateProvider
 class OwnLease(Service):
     """Beats for one executor, on a connection of its own, from a thread that runs no user code."""
 
-    def __init__(self, provider: StateProvider, settings: Settings, executor_id: Callable[[], str], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, provider: StateProvider, settings: Settings, executor_id: Callable[[], str], lost: Callable[[], None]
+    ) -> None:
         super().__init__("lease")
         self._provider = provider
         self._writer = provider.writer()

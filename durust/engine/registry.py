@@ -39,12 +39,27 @@ class Definition:
         check_name("workflow name", self.name)
         object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.fn))
         parameters = list(inspect.signature(self.fn).parameters.values())
-        if not parameters or parameters[0].kind not in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}:
-            raise InvalidArgument("workflow", self.name, "the first parameter of a workflow is its context, as in `def f(ctx: DurableContext, ...)`")
+        if not parameters or parameters[0].kind not in {
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        }:
+            raise InvalidArgument(
+                "workflow",
+                self.name,
+                "the first parameter of a workflow is its context, as in `def f(ctx: DurableContext, ...)`",
+            )
         if any(parameter.name == "options" for parameter in parameters):
-            raise InvalidArgument("workflow", self.name, "`options` is reserved for WorkflowOptions; rename the parameter")
-        if isinstance(self.max_recovery_attempts, bool) or not isinstance(self.max_recovery_attempts, int) or self.max_recovery_attempts < 0:
-            raise InvalidArgument("max_recovery_attempts", self.max_recovery_attempts, "must be an integer of 0 or more")
+            raise InvalidArgument(
+                "workflow", self.name, "`options` is reserved for WorkflowOptions; rename the parameter"
+            )
+        if (
+            isinstance(self.max_recovery_attempts, bool)
+            or not isinstance(self.max_recovery_attempts, int)
+            or self.max_recovery_attempts < 0
+        ):
+            raise InvalidArgument(
+                "max_recovery_attempts", self.max_recovery_attempts, "must be an integer of 0 or more"
+            )
 
     @cached_property
     def shape(self) -> Shape:
@@ -95,7 +110,9 @@ class Registry:
         with self._mutex:
             existing = self._find(definition.name)
             if existing is not None and not _same_code(existing, definition):
-                raise WorkflowConflict(f"the workflow name {definition.name!r}", _where(definition.fn), _where(existing.fn))
+                raise WorkflowConflict(
+                    f"the workflow name {definition.name!r}", _where(definition.fn), _where(existing.fn)
+                )
             self._workflows[definition.name] = definition
         return definition
 
@@ -122,19 +139,17 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return all workflow names."""
-        return list(self._merged(lambda registry: registry._workflows))
+        inherited = self._base.names() if self._base is not None else []
+        return list(dict.fromkeys([*inherited, *self._workflows]))
 
     def queues(self) -> dict[str, QueueDefinition]:
         """Return all declared queues by name."""
-        return self._merged(lambda registry: registry._queues)
+        inherited = self._base.queues() if self._base is not None else {}
+        return {**inherited, **self._queues}
 
     def _find(self, name: str) -> Definition | None:
         found = self._workflows.get(name)
         return self._base.find(name) if found is None and self._base is not None else found
-
-    def _merged(self, part: Callable[[Registry], dict[str, Any]]) -> dict[str, Any]:
-        mine = dict(part(self))
-        return {**self._base._merged(part), **mine} if self._base is not None else mine
 
 
 def _where(fn: Callable[..., Any]) -> str:

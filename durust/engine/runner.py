@@ -222,7 +222,7 @@ class Runner:
         turns = execution.turns = Turns(
             run.replay,
             run.now_ms,
-            lambda until_ms, places: self._park(execution, until_ms, places),
+            lambda until_ms, places: self._park(execution, driver, until_ms, places),
             self.park_after_ms,
         )
         driver = AwaitingDriver(run, self, turns)
@@ -230,7 +230,7 @@ class Runner:
         try:
             ready = self._prepare(execution)
             if isinstance(ready, tuple):
-                ended = await self._run_body(execution, driver, *ready)
+                ended = await self._run_body(execution, driver, turns, *ready)
                 written = await driver.drive(self._conclusion(execution, ended))
             else:
                 written = await driver.drive(ready)
@@ -239,7 +239,9 @@ class Runner:
         finally:
             self._end(execution, written)
 
-    async def _run_body(self, execution: Execution, driver: AwaitingDriver, arguments: Any, named: Any) -> Ended:
+    async def _run_body(
+        self, execution: Execution, driver: AwaitingDriver, turns: Turns, arguments: Any, named: Any
+    ) -> Ended:
         context = self._contexts(execution.run, driver, execution.codec)
         CURRENT.set(Activity(execution.run, context))
         ended: Ended
@@ -249,11 +251,11 @@ class Runner:
         except BaseException as error:  # noqa: BLE001  how the body ends is a value; the run's mark tells what it means
             ended = Raised(error)
         execution.in_body = False
-        assert execution.turns is not None and execution.main is not None
-        while execution.main.cancelling():
+        main = asyncio.current_task()
+        while main is not None and main.cancelling():
             # Cancelled in order to unwind: that is done now, and the end has still to be written.
-            execution.main.uncancel()
-        left = execution.turns.tasks() - {execution.main}
+            main.uncancel()
+        left = turns.tasks() - {main}
         if left:
             # Tasks that the body left behind: no operation of theirs may be recorded after its end.
             execution.run.close(Verdict.FINISHED)
@@ -261,12 +263,10 @@ class Runner:
                 task.cancel()
         return ended
 
-    def _park(self, execution: Execution, until_ms: int, places: list[int]) -> None:
+    def _park(self, execution: Execution, driver: AwaitingDriver, until_ms: int, places: list[int]) -> None:
         if execution.run.verdict is not None or not execution.in_body:
             return
         execution.run.close(Verdict.PARKED)
-        assert execution.turns is not None
-        driver = AwaitingDriver(execution.run, self, execution.turns)
 
         async def set_aside_and_unwind() -> None:
             try:
@@ -335,5 +335,3 @@ def call_body(fn: Callable[..., Any], context: Any, arguments: Any, named: Any) 
 def _settle(answer: asyncio.Future[Ended | BaseException], ended: Ended | BaseException) -> None:
     if not answer.done():
         answer.set_result(ended)
-
-

@@ -18,7 +18,13 @@ BUSY_PAUSE_SECONDS = 0.005
 class Sweeper(Service):
     """Sweeps in a rhythm, and earlier when the database says that a row becomes due earlier."""
 
-    def __init__(self, provider: StateProvider, cadence_seconds: float, request: Callable[[], SweepRequest], swept: Callable[[Swept], None]) -> None:
+    def __init__(
+        self,
+        provider: StateProvider,
+        cadence_seconds: float,
+        request: Callable[[], SweepRequest],
+        swept: Callable[[Swept], None],
+    ) -> None:
         super().__init__("sweeper")
         self._provider, self._cadence = provider, cadence_seconds
         self._request, self._swept = request, swept
@@ -35,4 +41,6 @@ class Sweeper(Service):
             return BUSY_PAUSE_SECONDS
         # Out of step with the sweepers of other processes.
         cadence = self._cadence * (0.75 + clock.jitter() / 2)
-        return cadence if swept.next_due_seconds is None else max(BUSY_PAUSE_SECONDS, min(cadence, swept.next_due_seconds))
+        return (
+            cadence if swept.next_due_seconds is None else max(BUSY_PAUSE_SECONDS, min(cadence, swept.next_due_seconds))
+        )

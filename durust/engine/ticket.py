@@ -39,7 +39,8 @@ class ThreadTicket:
         self._latch.release()
         if isinstance(self._answer, BaseException):
             raise self._answer
-        assert self._answer is not None
+        if self._answer is None:
+            raise TimeoutError
         return self._answer
 
 

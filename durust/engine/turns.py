@@ -45,7 +45,13 @@ class Turn:
 class Turns:
     """The operations of one run that are under way. Belongs to its loop."""
 
-    def __init__(self, replay: Sequence[int], now_ms: Callable[[], int], park: Callable[[int, list[int]], None], park_after_ms: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        replay: Sequence[int],
+        now_ms: Callable[[], int],
+        park: Callable[[int, list[int]], None],
+        park_after_ms: Callable[[], float],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._replay = deque(replay)
         self._replayed = frozenset(replay)

@@ -95,7 +95,10 @@ class Watcher(Service):
                 _complete(future, _closed())
 
     def _look(self, ids: list[str]) -> None:
-        rows = {row.workflow_id: row for row in self._provider.workflows(ListFilter(workflow_ids=ids, load_output=True, limit=len(ids)))}
+        rows = {
+            row.workflow_id: row
+            for row in self._provider.workflows(ListFilter(workflow_ids=ids, load_output=True, limit=len(ids)))
+        }
         for workflow_id in ids:
             row = rows.get(workflow_id)
             if row is None:

@@ -36,7 +36,11 @@ class WorkflowOptions:
         for name in ("workflow_id", "dedup_id", "app_version"):
             if (value := getattr(self, name)) is not None:
                 check_name(name, value)
-        if isinstance(self.priority, bool) or not isinstance(self.priority, int) or not 0 <= self.priority <= PRIORITY_MAX:
+        if (
+            isinstance(self.priority, bool)
+            or not isinstance(self.priority, int)
+            or not 0 <= self.priority <= PRIORITY_MAX
+        ):
             raise InvalidArgument("priority", self.priority, f"must be an integer from 0 (first) to {PRIORITY_MAX}")
         duration_seconds("delay", self.delay)
 

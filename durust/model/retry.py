@@ -42,7 +42,11 @@ class StepOptions:
 
     def __post_init__(self) -> None:
         """Raise `InvalidArgument` for numbers that cannot be meant."""
-        if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int) or not 0 <= self.max_retries <= RETRIES_MAX:
+        if (
+            isinstance(self.max_retries, bool)
+            or not isinstance(self.max_retries, int)
+            or not 0 <= self.max_retries <= RETRIES_MAX
+        ):
             raise InvalidArgument("max_retries", self.max_retries, f"must be an integer from 0 to {RETRIES_MAX}")
         duration_seconds("base_interval", self.base_interval)
         duration_seconds("max_interval", self.max_interval)

@@ -81,7 +81,9 @@ def _commit(run: Run, status: Status, encoded: Encoded) -> Routine[FinishWorkflo
         case Recorded():
             return write
         case Refused(reason) if is_success:
-            refused = SerializationError(f"result of workflow {run.name!r}", reason, "return something the database can store")
+            refused = SerializationError(
+                f"result of workflow {run.name!r}", reason, "return something the database can store"
+            )
             return (yield from _commit(run, Status.ERROR, Codec().dump_error(refused)))
         case HistoryLost():
             yield Commit(HandBack(run.lease))

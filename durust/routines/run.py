@@ -24,7 +24,19 @@ class Verdict(Enum):
 class Run:
     """The state that the routines of one run share. It belongs to the thread or loop that runs the body."""
 
-    __slots__ = ("_last_stamp", "after", "attempts", "failure", "history", "lease", "name", "now_ms", "place", "replay", "verdict")
+    __slots__ = (
+        "_last_stamp",
+        "after",
+        "attempts",
+        "failure",
+        "history",
+        "lease",
+        "name",
+        "now_ms",
+        "place",
+        "replay",
+        "verdict",
+    )
 
     def __init__(self, claimed: Claimed, now_ms: Callable[[], int]) -> None:
         self.lease: Lease = claimed.lease
@@ -88,7 +100,10 @@ class Run:
         return now
 
     def accept(self, outcome: Outcome, place: int, name: str) -> Recorded | Refused:
-        """Take in what became of a write at *place*. Raises `Unwind`, with the run closed, unless it counts or was refused."""
+        """Take in what became of a write at *place*.
+
+        Raises `Unwind`, with the run closed, unless the write counts or the database refused its data.
+        """
         match outcome:
             case Recorded():
                 self.after = place

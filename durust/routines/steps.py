@@ -113,4 +113,6 @@ def _read(record: Checkpoint, task: Task) -> Ended:
 
 
 def _refusal(task: Task, refused: Refused) -> DurustError:
-    return SerializationError(f"result of step {task.name!r}", f"the database refused it: {refused.reason}", "return something it can store")
+    return SerializationError(
+        f"result of step {task.name!r}", f"the database refused it: {refused.reason}", "return something it can store"
+    )

@@ -17,7 +17,9 @@ def sleep(run: Run, place: int, seconds: float) -> Routine[Ended]:
     record = run.recall(place, SLEEP_NAME)
     instant = record.output if record is not None else None
     if record is None:
-        outcome = yield Commit(RecordSleep(lease=run.lease, after=run.after, place=place, name=SLEEP_NAME, seconds=seconds))
+        outcome = yield Commit(
+            RecordSleep(lease=run.lease, after=run.after, place=place, name=SLEEP_NAME, seconds=seconds)
+        )
         accepted = run.accept(outcome, place, SLEEP_NAME)
         if isinstance(accepted, Refused):
             return Raised(SerializationError("sleep", accepted.reason, "sleep for less"))
