@@ -1,0 +1,205 @@
+"""Short names for the writes, claims and reads that the tests are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from durust import clock
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, QueueWant, Scope, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Swept, WorkflowRow
+from durust.model.status import Status
+from durust.model.writes import (
+    Beat,
+    FinishWorkflow,
+    HandBack,
+    Outcome,
+    ParkWorkflow,
+    Recorded,
+    RecordSleep,
+    RecordStep,
+    RegisterExecutor,
+    Retire,
+    StartWorkflow,
+    Wait,
+    Write,
+)
+from durust.storage.provider import StateProvider
+from tests.support.waiting import eventually
+
+APP, NAME, QUEUE, VERSION, FORMAT = "durust", "ship", "work", "v1", "portable_json"
+# Longer than any test takes, so that a lease lapses only where a test lets it.
+LONG_SECONDS = 600.0
+# Over before anybody looks twice.
+TINY_SECONDS = 0.001
+ANY_STATE = ("LIVE", "DRAINING", "DEAD")
+
+
+def commit(provider: StateProvider, *writes: Write) -> list[Outcome]:
+    """Commit *writes* in one batch."""
+    with closing(provider.writer()) as writer:
+        return writer.commit(writes)
+
+
+def commit_one(provider: StateProvider, write: Write) -> Outcome:
+    """Commit *write* alone."""
+    [outcome] = commit(provider, write)
+    return outcome
+
+
+def register(name: str, *, supervisor: str = "", ttl_seconds: float = LONG_SECONDS, **fields: Any) -> RegisterExecutor:
+    """Return the write that enters an executor; by default it is its own supervisor."""
+    values: dict[str, Any] = {
+        "host": "host",
+        "boot_id": "boot",
+        "pid_ns": "pid:[1]",
+        "pid": 4711,
+        "pid_started": 1234.5,
+        "app_name": APP,
+        "app_version": VERSION,
+    }
+    return RegisterExecutor(
+        executor_id=name, supervisor_id=supervisor or f"{name}'s", ttl_seconds=ttl_seconds, **(values | fields)
+    )
+
+
+def make_executor(provider: StateProvider, name: str, **fields: Any) -> str:
+    """Enter an executor as LIVE, unless it is there."""
+    assert commit_one(provider, register(name, **fields)) == Recorded()
+    return name
+
+
+def lapse(provider: StateProvider, name: str) -> None:
+    """Let the lease of an executor end."""
+    commit(provider, Beat((name,), 0.0))
+    eventually(lambda: executor(provider, name).lease_seconds_left < 0)
+
+
+def executor(provider: StateProvider, name: str) -> ExecutorRow:
+    """Read one executor."""
+    [row] = provider.executors(ExecutorQuery(executor_ids=(name,), states=ANY_STATE))
+    return row
+
+
+def start(
+    workflow_id: str = "", *, lease: Lease | None = None, queue: str | None = QUEUE, **fields: Any
+) -> StartWorkflow:
+    """Return the write that starts a workflow, on the queue or directly under *lease*."""
+    workflow_id = lease.workflow_id if lease else workflow_id or clock.ordered_id()
+    values: dict[str, Any] = {
+        "name": NAME,
+        "inputs": f'["{workflow_id}"]',
+        "serialization": FORMAT,
+        "creator": lease.token if lease else clock.random_token(),
+        "app_name": APP,
+        "app_version": None,
+    }
+    return StartWorkflow(workflow_id, lease=lease, queue=None if lease else queue, **(values | fields))
+
+
+def make_enqueued(provider: StateProvider, workflow_id: str = "", **fields: Any) -> str:
+    """Start a workflow on the queue and return its id."""
+    write = start(workflow_id, **fields)
+    assert isinstance(commit_one(provider, write), Recorded)
+    return write.workflow_id
+
+
+def make_started(provider: StateProvider, workflow_id: str = "direct", *, by: str = "first", **fields: Any) -> Lease:
+    """Start a workflow directly under an executor and return its lease."""
+    lease = Lease(workflow_id, make_executor(provider, by), f"{clock.now_ms() * 1000:016x}-{clock.random_token()}")
+    assert isinstance(commit_one(provider, start(lease=lease, **fields)), Recorded)
+    return lease
+
+
+def want(
+    by: str,
+    *queues: str,
+    limit: int = 100,
+    each: int = 100,
+    names: Sequence[str] = (NAME,),
+    versions: Sequence[str] = (),
+    app: str = APP,
+) -> ClaimRequest:
+    """Return a request for work of *queues*, by default the one queue."""
+    wants = tuple(QueueWant(queue, each) for queue in queues or (QUEUE,))
+    return ClaimRequest(by, Scope(app, tuple(names)), tuple(versions or [VERSION] * len(names)), wants, limit)
+
+
+def make_claimed(provider: StateProvider, workflow_id: str = "", *, by: str = "first", **fields: Any) -> Claimed:
+    """Start a workflow on a queue of its own and have it claimed."""
+    queue = f"queue-{clock.random_token()}"
+    make_enqueued(provider, workflow_id, queue=queue, **fields)
+    [claimed] = provider.claim(want(make_executor(provider, by), queue))
+    return claimed
+
+
+def reclaim(provider: StateProvider, lease: Lease, *, by: str) -> Claimed:
+    """Let the owner of *lease* die, and another executor claim the workflow."""
+    commit(provider, Retire((lease.executor_id,), "killed"))
+    queue = row_of(provider, lease.workflow_id).queue or ""
+    [claimed] = provider.claim(want(make_executor(provider, by), queue))
+    assert claimed.lease.workflow_id == lease.workflow_id
+    return claimed
+
+
+def record_step(of: Claimed | Lease, place: int = 1, *, after: int | None = None, **fields: Any) -> RecordStep:
+    """Return the write that records a step; times grow with its place."""
+    values: dict[str, Any] = {
+        "name": "charge",
+        "output": f'"{place}"',
+        "error": None,
+        "serialization": FORMAT,
+        "started_at_ms": 1_000 + place,
+        "completed_at_ms": 2_000 + place,
+    }
+    return RecordStep(lease_of(of), after, place, **(values | fields))
+
+
+def record_sleep(of: Claimed | Lease, place: int = 1, *, after: int | None = None, seconds: float = 5.0) -> RecordSleep:
+    """Return the write that records a sleep."""
+    return RecordSleep(lease_of(of), after, place, "DBOS.sleep", seconds)
+
+
+def finish(
+    of: Claimed | Lease, status: Status = Status.SUCCESS, *, after: int | None = None, output: str | None = '"done"'
+) -> FinishWorkflow:
+    """Return the write that ends a run."""
+    is_success = status is Status.SUCCESS
+    return FinishWorkflow(
+        lease_of(of), after, status, output if is_success else None, None if is_success else output, FORMAT
+    )
+
+
+def park(of: Claimed | Lease, *, after: int | None = None, until_ms: int | None = None) -> ParkWorkflow:
+    """Return the write that sets a run aside, by default for long."""
+    until_ms = clock.now_ms() + 600_000 if until_ms is None else until_ms
+    return ParkWorkflow(lease_of(of), after, until_ms, (Wait(1, "sleep", until_ms=until_ms),))
+
+
+def hand_back(of: Claimed | Lease) -> HandBack:
+    """Return the write that gives a run back."""
+    return HandBack(lease_of(of))
+
+
+def sweep(
+    provider: StateProvider, *, by: str = "sweeper", reap: bool = True, limit: int = 500, app: str = APP
+) -> Swept:
+    """Sweep once."""
+    return provider.sweep(SweepRequest(by, Scope(app, (NAME,)), reap, limit))
+
+
+def row_of(provider: StateProvider, workflow_id: str) -> WorkflowRow:
+    """Read one workflow whole."""
+    [row] = provider.workflows(ListFilter(workflow_ids=[workflow_id], load_input=True, load_output=True))
+    return row
+
+
+def history(provider: StateProvider, workflow_id: str) -> list[Checkpoint]:
+    """Read the recorded steps of one workflow."""
+    return list(provider.history([workflow_id]).get(workflow_id, ()))
+
+
+def lease_of(of: Claimed | Lease) -> Lease:
+    """Return the lease of a claim, or the lease itself."""
+    return of.lease if isinstance(of, Claimed) else of

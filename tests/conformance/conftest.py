@@ -1,0 +1,86 @@
+"""The providers under test, and a door behind the seam for states that it does not let anybody make."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from durust.storage.memory import InMemoryProvider
+from durust.storage.provider import StateProvider
+from tests.support.server import MakeDatabase
+
+PROVIDERS = [name for name in ("memory", "sqlite", "postgres") if find_spec(f"durust.storage.{name}")]
+SHARED = [name for name in PROVIDERS if name != "memory"]
+"""The kinds that several processes can use, for `@pytest.mark.parametrize("url", SHARED, indirect=True)`."""
+
+_FIELDS = {"application_name": "app_name"}
+
+Rewrite = Callable[..., None]
+"""`rewrite(workflow_id, column=value)` changes a column of a workflow behind the provider's back."""
+
+
+@pytest.fixture(params=PROVIDERS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of an empty database of one kind."""
+    match request.param:
+        case "memory":
+            return "memory://"
+        case "sqlite":
+            return f"sqlite:///{tmp_path}/durust.db"
+        case _:
+            make_database: MakeDatabase = request.getfixturevalue("make_database")
+            return make_database()
+
+
+@pytest.fixture
+def provider(url: str) -> Iterator[StateProvider]:
+    """Return a migrated provider, closed after the test."""
+    opened = open_provider(url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def open_provider(url: str) -> StateProvider:
+    """Return a provider on the database at *url*."""
+    if url.startswith("memory:"):
+        return InMemoryProvider()
+    if url.startswith("sqlite:"):
+        from durust.storage.sqlite import SqliteProvider
+
+        return SqliteProvider(url.removeprefix("sqlite:///"))
+    from durust.storage.postgres import PostgresProvider
+
+    return PostgresProvider(url)
+
+
+@pytest.fixture
+def rewrite(url: str, provider: StateProvider) -> Rewrite:
+    """Return `rewrite`, for what another library or a bug could leave behind."""
+
+    def change(workflow_id: str, **columns: Any) -> None:
+        [(column, value)] = columns.items()
+        if isinstance(provider, InMemoryProvider):
+            rows = provider._tables.workflows
+            rows[workflow_id] = replace(rows[workflow_id], **{_FIELDS.get(column, column): value})
+        elif url.startswith("sqlite:"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)) as connection, connection:
+                connection.execute(
+                    f"update workflow_status set {column} = ? where workflow_uuid = ?", (value, workflow_id)
+                )
+        else:
+            with psycopg.connect(url) as database:
+                database.execute(
+                    f"update dbos.workflow_status set {column} = %s where workflow_uuid = %s".encode(),
+                    (value, workflow_id),
+                )
+
+    return change

@@ -1,0 +1,282 @@
+"""Whatever order the operations come in, a provider answers like the one in memory, and holds the same rows."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from durust.model.filters import ExecutorQuery, ListFilter
+from durust.model.records import Checkpoint, Lease, WorkflowRow
+from durust.model.status import Status
+from durust.model.writes import (
+    Beat,
+    Diverged,
+    DrainExecutor,
+    Existing,
+    Outcome,
+    Recorded,
+    Released,
+    Retire,
+    StoreQueue,
+    Write,
+)
+from durust.storage.memory import InMemoryProvider
+from durust.storage.provider import StateProvider
+from tests.conformance.builders import (
+    ANY_STATE,
+    LONG_SECONDS,
+    commit,
+    finish,
+    hand_back,
+    lapse,
+    park,
+    record_sleep,
+    record_step,
+    register,
+    start,
+    sweep,
+    want,
+)
+
+# Together a few hundred walks; each block is one test, so that workers share them.
+BLOCKS, WALKS_IN_BLOCK = 10, 30
+OPERATIONS_IN_WALK = 30
+BATCH_MAX = 8
+QUEUES = ("one", "two")
+NAMES = ("ship", "bill")
+
+
+@dataclass
+class Side:
+    """One of the two providers, with what it calls the tokens that it made."""
+
+    provider: StateProvider
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def label(self, token: str | None) -> str | None:
+        return None if token is None else self.labels.get(token, token)
+
+
+@dataclass
+class Walk:
+    """One random walk of both sides through the same operations."""
+
+    seed: int
+    sides: tuple[Side, Side]
+    leases: list[tuple[Lease, Lease]] = field(default_factory=list)
+    executors: list[str] = field(default_factory=list)
+    workflows: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Seed the walk; the seed is also the application, so that walks in one database do not meet."""
+        self.random = random.Random(self.seed)
+        self.app = f"app {self.seed}"
+
+    def run(self) -> None:
+        for _ in range(OPERATIONS_IN_WALK):
+            operation = self.random.choice([self.batch] * 5 + [self.claim] * 4 + [self.sweep] * 2 + [self.lapse])
+            operation()
+            self.compare("rows", *(self.state(side) for side in self.sides))
+        retirement = Retire(tuple(self.executors), "the walk is over")
+        for side in self.sides:
+            commit(side.provider, retirement)
+
+    def compare(self, what: str, model: object, tested: object) -> None:
+        assert tested == model, f"{what} differ in walk {self.seed} after\n" + "\n".join(self.trace)
+
+    def batch(self) -> None:
+        pairs = [self.random.choice(self.writes())() for _ in range(self.random.randint(1, BATCH_MAX))]
+        if self.random.random() < 0.2:
+            pairs += pairs[: self.random.randint(1, len(pairs))]
+        self.trace.append(f"commit {[model for model, _ in pairs]}")
+        answers = [
+            [self.plain(side, outcome) for outcome in commit(side.provider, *(pair[number] for pair in pairs))]
+            for number, side in enumerate(self.sides)
+        ]
+        self.compare("outcomes", *answers)
+
+    def writes(self) -> list[Any]:
+        makers = [self.starting, self.registering, self.executor_write]
+        if self.executors:
+            makers += [self.starting_directly]
+        if self.leases:
+            makers += [self.recording] * 5 + [self.ending] * 3
+        return makers
+
+    def starting(self) -> tuple[Write, Write]:
+        is_known = bool(self.workflows) and self.random.random() < 0.2
+        # Numbered, so that those of one instant sort as they were made.
+        workflow_id = self.random.choice(self.workflows) if is_known else f"{self.seed}-{len(self.workflows):04}"
+        self.workflows += [] if is_known else [workflow_id]
+        write = start(
+            workflow_id,
+            queue=self.random.choice((None, *self.queues())),
+            name=self.random.choice(NAMES),
+            priority=self.random.choice((0, 0, 1)),
+            dedup_id=self.random.choice((None, None, None, f"x {self.seed}", f"y {self.seed}")),
+            delay_seconds=self.random.choice((0.0, 0.0, 0.0, LONG_SECONDS)),
+            app_name=self.random.choice((self.app, self.app, self.app, f"other {self.seed}")),
+            app_version=self.random.choice((None, None, "v1", "v2")),
+            creator=f"creator {self.random.randint(0, 2)}",
+        )
+        return write, write
+
+    def starting_directly(self) -> tuple[Write, Write]:
+        workflow_id = f"{self.seed}-{len(self.workflows):04}"
+        self.workflows.append(workflow_id)
+        token = f"token of {workflow_id}"
+        lease = Lease(workflow_id, self.random.choice(self.executors), token)
+        self.leases.append((lease, lease))
+        write = start(lease=lease, app_name=self.app, name=self.random.choice(NAMES))
+        return write, write
+
+    def registering(self) -> tuple[Write, Write]:
+        is_new = len(self.executors) < 4
+        name = f"du:{self.seed}-{len(self.executors)}" if is_new else self.random.choice(self.executors)
+        self.executors += [name] if is_new else []
+        write = register(name, app_name=self.app)
+        return write, write
+
+    def executor_write(self) -> tuple[Write, Write]:
+        name = self.random.choice((*self.executors, "du:unknown"))
+        write = self.random.choice(
+            (
+                Beat((name, "du:other"), LONG_SECONDS),
+                Beat(tuple(self.executors), LONG_SECONDS),
+                DrainExecutor(name),
+                Retire((name, "du:other"), f"retired {self.random.randint(0, 9)}"),
+                StoreQueue(self.random.choice(self.queues()), self.random.choice((None, 1, 2)), self.app),
+            )
+        )
+        return write, write
+
+    def recording(self) -> tuple[Write, Write]:
+        place = self.random.randint(1, 4)
+        after = self.random.choice((None, None, None, 1, 7))
+        make = self.random.choice((record_step, record_step, record_sleep))
+        # A sleep ends in an order that does not depend on when it was written; a step never chains to its own batch.
+        fields: dict[str, Any] = (
+            {"seconds": place * 1e5} if make is record_sleep else {"name": self.random.choice("ab")}
+        )
+        after = after if after == 7 else None
+        return self.pair(lambda lease: make(lease, place, after=after, **fields))
+
+    def ending(self) -> tuple[Write, Write]:
+        after = self.random.choice((None, None, None, 7))
+        until = self.random.choice((1, 9_000_000_000_000))
+        status = self.random.choice((Status.SUCCESS, Status.ERROR, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED))
+        make = self.random.choice(
+            (
+                lambda lease: finish(lease, status, after=after),
+                lambda lease: park(lease, after=after, until_ms=until),
+                hand_back,
+            )
+        )
+        return self.pair(make)
+
+    def pair(self, make: Any) -> tuple[Write, Write]:
+        leases = self.random.choice(self.leases)
+        if self.random.random() < 0.1:
+            leases = (replace(leases[0], executor_id="du:x"), replace(leases[1], executor_id="du:x"))
+        return make(leases[0]), make(leases[1])
+
+    def claim(self) -> None:
+        if not self.executors:
+            return
+        by = self.random.choice(self.executors)
+        queues = self.random.choice((self.queues(), self.queues()[:1], ("_dbos_internal_queue",)))
+        names, versions = self.random.choice(((NAMES, ("v1", "v2")), (NAMES[:1], ("v1",))))
+        # The queues' own limits decide, because which queue comes first is a provider's choice.
+        request = want(by, *queues, each=self.random.randint(1, 3), names=names, versions=versions, app=self.app)
+        self.trace.append(f"claim {request}")
+        model, tested = (
+            {claimed.lease.workflow_id: claimed for claimed in side.provider.claim(request)} for side in self.sides
+        )
+        self.compare("claims", sorted(model), sorted(tested))
+        for workflow_id in model:
+            granted = model[workflow_id], tested[workflow_id]
+            for side, claimed in zip(self.sides, granted, strict=True):
+                side.labels[claimed.lease.token] = f"claim {len(self.leases)}"
+            self.leases.append((granted[0].lease, granted[1].lease))
+            facts = [
+                (
+                    replace(claimed, lease=None, created_at_ms=0, now_ms=0, history=()),  # type: ignore[arg-type]
+                    [self.step(side, step) for step in claimed.history],
+                )
+                for side, claimed in zip(self.sides, granted, strict=True)
+            ]
+            self.compare("grants", *facts)
+
+    def sweep(self) -> None:
+        reap = self.random.random() < 0.7
+        self.trace.append(f"sweep {reap=}")
+        swept = [sweep(side.provider, app=self.app, reap=reap) for side in self.sides]
+        self.compare(
+            "sweeps",
+            *(
+                replace(one, reaped=tuple(sorted(one.reaped)), next_due_seconds=one.next_due_seconds and 1.0)
+                for one in swept
+            ),
+        )
+
+    def lapse(self) -> None:
+        living = [row.executor_id for row in self.sides[0].provider.executors(ExecutorQuery())]
+        if mine := sorted(set(living) & set(self.executors)):
+            name = self.random.choice(mine)
+            self.trace.append(f"lapse {name}")
+            for side in self.sides:
+                lapse(side.provider, name)
+
+    def queues(self) -> tuple[str, ...]:
+        return tuple(f"{queue} {self.seed}" for queue in QUEUES)
+
+    def state(self, side: Side) -> object:
+        query = ListFilter(id_prefix=f"{self.seed}-", load_input=True, load_output=True)
+        rows = {row.workflow_id: self.row(side, row) for row in side.provider.workflows(query)}
+        steps = {
+            key: [self.step(side, step) for step in found]
+            for key, found in side.provider.history(list(rows)).items()
+            if found
+        }
+        executors = [
+            (row.executor_id, row.state, row.why, row.lease_seconds_left > 0)
+            for row in side.provider.executors(ExecutorQuery(executor_ids=tuple(self.executors), states=ANY_STATE))
+        ]
+        queues = [queue for queue in side.provider.queues() if queue.name in self.queues()]
+        return rows, steps, sorted(executors), queues
+
+    def plain(self, side: Side, outcome: Outcome) -> object:
+        """Return *outcome* without what differs between two databases: times and tokens."""
+        match outcome:
+            case Recorded(output=output):
+                return "recorded", output is None
+            case Existing(row=row):
+                return "existing", self.row(side, row)
+            case Diverged(record=record):
+                return "diverged", self.step(side, record)
+            case Released(workflow_ids=ids, queues=queues):
+                return "released", sorted(ids), queues
+            case _:
+                return outcome
+
+    def row(self, side: Side, row: WorkflowRow) -> WorkflowRow:
+        times = {
+            name: getattr(row, name) and 1
+            for name in ("created_at_ms", "updated_at_ms", "started_at_ms", "completed_at_ms", "delay_until_ms")
+        }
+        return replace(row, token=side.label(row.token), **times)  # type: ignore[arg-type]  # columns by name
+
+    def step(self, side: Side, step: Checkpoint) -> Checkpoint:
+        if step.name == "DBOS.sleep":
+            step = replace(step, output="instant", completed_at_ms=0, started_at_ms=0)
+        return replace(step, claim=side.label(step.claim))
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_walk_of_any_order_ends_where_the_reference_ends(provider: StateProvider, block: int) -> None:
+    for seed in range(block * WALKS_IN_BLOCK, (block + 1) * WALKS_IN_BLOCK):
+        Walk(seed, (Side(InMemoryProvider()), Side(provider))).run()
