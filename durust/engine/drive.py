@@ -158,9 +158,9 @@ class AwaitingDriver:
                     reply = None
 
     async def _commit(self, write: RunWrite) -> Outcome:
-        while self._ground.journal.is_full():
-            # A poll, because the journal's room is a matter of threads and this is rare.
-            await asyncio.sleep(FULL_PAUSE_SECONDS)  # noqa: ASYNC110  see above
+        # A poll, because the journal's room is a matter of threads and this is rare.
+        while self._ground.journal.is_full():  # noqa: ASYNC110  see above
+            await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
         self._ground.journal.submit(write, ticket)
         return await ticket.future
