@@ -21,6 +21,9 @@ _SUFFIX_LENGTH = len("/") + _HASH_DIGITS + len(".orders")
 class AlreadyRunning(DurustError):
     """Another supervisor holds the pidfile."""
 
+    exit_code = 4
+    """A conflict, to the command line."""
+
     def __init__(self, path: str, pid: int | None) -> None:
         super().__init__(path, pid)
         self.path, self.pid = path, pid
@@ -32,6 +35,9 @@ class AlreadyRunning(DurustError):
 
 class NotRunning(DurustError):
     """No supervisor holds the pidfile."""
+
+    exit_code = 3
+    """Not found, to the command line."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)

@@ -32,7 +32,7 @@ SUPERVISOR = "supervisor"
 
 _Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
 _Key = Annotated[str, msgspec.Meta(max_length=KEY_CHARACTERS_MAX)]
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -144,6 +144,8 @@ _KINDS: dict[str, type[Body]] = {
     "status": Status,
     "accepted": Accepted,
 }
+
+
 class Brief(msgspec.Struct, frozen=True, tag="brief"):
     """What a worker has to know before it starts."""
 

@@ -1,0 +1,60 @@
+"""The exit codes of the command line, and how an error becomes one of them with one clear line."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import click
+
+from durust.errors import (
+    DurustError,
+    InvalidArgument,
+    ProviderMisuse,
+    ProviderUnavailable,
+    QueueDeduplicated,
+    QueueNotFound,
+    WorkflowConflict,
+    WorkflowNotFound,
+    WorkflowNotRegistered,
+)
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    UNREACHABLE = 5
+
+
+def exit_code(error: DurustError) -> Exit:
+    """Return the exit code for *error*; a class of error outside `durust.errors` brings its own as `exit_code`."""
+    match error:
+        case ProviderUnavailable():
+            return Exit.UNREACHABLE
+        case InvalidArgument() | ProviderMisuse():
+            return Exit.USAGE
+        case WorkflowNotFound() | WorkflowNotRegistered() | QueueNotFound():
+            return Exit.NOT_FOUND
+        case WorkflowConflict() | QueueDeduplicated():
+            return Exit.CONFLICT
+        case _:
+            return Exit(getattr(error, "exit_code", Exit.FAILED))
+
+
+@contextmanager
+def one_clear_line(*, is_verbose: bool = False) -> Iterator[None]:
+    """Turn an error of durust into a line on standard error and its exit code; the traceback only if asked for."""
+    try:
+        yield
+    except DurustError as error:
+        if is_verbose:
+            traceback.print_exc()
+        click.echo(f"durust: {error}", err=True)
+        raise click.exceptions.Exit(exit_code(error)) from error
