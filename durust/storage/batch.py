@@ -1,0 +1,293 @@
+"""One batch of writes on Postgres: a statement or two for each type, and what each write is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from durust.errors import ProviderUnavailable
+from durust.model.status import PENDING, Status
+from durust.model.writes import (
+    APPLY_ORDER,
+    Alive,
+    Beat,
+    Diverged,
+    DrainExecutor,
+    Duplicate,
+    Existing,
+    Fenced,
+    FinishWorkflow,
+    HandBack,
+    HistoryLost,
+    Missing,
+    Outcome,
+    ParkWorkflow,
+    Recorded,
+    RecordSleep,
+    RecordStep,
+    RegisterExecutor,
+    Released,
+    Retire,
+    StartWorkflow,
+    StoreQueue,
+    Write,
+)
+from durust.storage import columns, rows, statements
+from durust.storage.links import Call, Row
+
+SQL = statements.load("postgres")
+
+# A write is sent again when what stands explains neither that it was written nor that it was not: its key was taken by
+# a neighbour of the batch that was refused, or the row changed in between. Each round settles one write of each key.
+ROUNDS_MAX = 64
+
+Run = Callable[[Sequence[Call]], list[list[Row]]]
+Results = list[list[Row]]
+# Some outcomes by the index of their write.
+Answers = dict[int, Outcome]
+Group = list[tuple[int, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one type of write is sent: what two writes of a statement must not share, the calls, and their results."""
+
+    key: Callable[[Any], Any]
+    calls: Callable[[list[Any]], list[Call]]
+    read: Callable[[Group, Results], Answers]
+
+
+def commit(run: Run, writes: Sequence[Write]) -> list[Outcome]:
+    """Send *writes* through *run*, each of whose calls is one transaction, and return their outcomes.
+
+    Raises what *run* raises, and `ProviderUnavailable` for writes that the bound leaves unanswered.
+    """
+    answers: Answers = {}
+    open_writes: Group = list(enumerate(writes))
+    if not open_writes:
+        return []
+    for _ in range(ROUNDS_MAX):
+        answers |= _send(run, open_writes)
+        unanswered = [(index, write) for index, write in open_writes if index not in answers]
+        answers |= _classify(run, unanswered)
+        open_writes = [(index, write) for index, write in unanswered if index not in answers]
+        if not open_writes:
+            return [answers[index] for index in range(len(writes))]
+    raise ProviderUnavailable(
+        "Postgres", f"{len(open_writes)} writes are neither done nor refused: {open_writes[0][1]}"
+    )
+
+
+def _send(run: Run, open_writes: Group) -> Answers:
+    """Send the first write of each key in one transaction, and answer those that the statements answer."""
+    groups = [(_KINDS[kind], group) for kind, group in _groups(open_writes)]
+    calls = [kind.calls([write for _, write in group]) for kind, group in groups]
+    results = iter(run([call for each in calls for call in each]))
+    answers: Answers = {}
+    for (kind, group), each in zip(groups, calls, strict=True):
+        answers |= kind.read(group, [next(results) for _ in each])
+    return answers
+
+
+def _groups(open_writes: Group) -> Iterator[tuple[type, Group]]:
+    by_type: dict[type, Group] = {}
+    for item in open_writes:
+        by_type.setdefault(type(item[1]), []).append(item)
+    for kind in APPLY_ORDER:
+        if kind in by_type:
+            firsts: dict[Any, tuple[int, Any]] = {}
+            for item in by_type[kind]:
+                firsts.setdefault(_KINDS[kind].key(item[1]), item)
+            yield kind, list(firsts.values())
+
+
+def _classify(run: Run, unanswered: Group) -> Answers:
+    """Answer what did not come back by what stands now."""
+    answers: Answers = {}
+    runs = [item for item in unanswered if isinstance(item[1], _GUARDED)]
+    if runs:
+        [found] = run([_classification(runs)])
+        for (index, write), row in zip(runs, found, strict=True):
+            outcome = _explain(write, row)
+            if outcome is not None:
+                answers[index] = outcome
+    starts = [item for item in unanswered if isinstance(item[1], StartWorkflow)]
+    if starts:
+        [found] = run([Call(SQL.classify_starts, columns.classify_starts([write for _, write in starts]))])
+        for (index, write), row in zip(starts, found, strict=True):
+            outcome = _explain_start(write, row)
+            if outcome is not None:
+                answers[index] = outcome
+    return answers
+
+
+_GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack)
+
+
+def _classification(runs: Group) -> Call:
+    return Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
+
+
+def _explain(write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack, row: Row) -> Outcome | None:
+    """Return why a run's write did not come back, or None when it should be sent again."""
+    status, executor_id, token, is_chained, *record = row
+    lease = write.lease
+    standing = None if record[0] is None else rows.checkpoint(record)
+    if isinstance(write, RecordStep | RecordSleep) and standing is not None and standing.claim == lease.token:
+        if isinstance(write, RecordSleep) and standing.name == write.name:
+            return Recorded(output=standing.output)
+        if isinstance(write, RecordStep) and standing == _record_of(write):
+            return Recorded()
+    if isinstance(write, FinishWorkflow) and token == lease.token and Status(status).is_terminal:
+        return Recorded()
+    if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
+        return Fenced(executor_id if status == PENDING else None)
+    if standing is not None:
+        return Diverged(standing)
+    return None if is_chained else HistoryLost()
+
+
+def _record_of(write: RecordStep) -> object:
+    step = (write.place, write.name, write.output, write.error, write.serialization, None)
+    return rows.checkpoint((*step, write.started_at_ms, write.completed_at_ms, write.lease.token))
+
+
+def _explain_start(write: StartWorkflow, row: Row) -> Outcome | None:
+    """Return why a start did not come back, or None when it should be sent again."""
+    holder, executor_state, *record = row
+    if record[0] is not None:
+        standing = rows.workflow(record)
+        is_own_retry = standing.creator == write.creator
+        return Recorded(now_ms=standing.created_at_ms) if is_own_retry else Existing(standing)
+    if holder is not None:
+        return Duplicate(holder)
+    return Fenced() if write.lease and executor_state != "LIVE" else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _by_id(found: Group, results: Results) -> Answers:
+    """Answer the writes whose workflow came back."""
+    came_back = {row[0] for row in results[0]}
+    return {index: Recorded() for index, write in found if write.lease.workflow_id in came_back}
+
+
+def _by_place(found: Group, results: Results) -> Answers:
+    """Answer the records whose place came back, with what the database computed for them."""
+    came_back = {(row[0], row[1]): row[2:] for row in results[0]}
+    return {
+        index: Recorded(output=came_back[key][0] if came_back[key] else None)
+        for index, write in found
+        if (key := _place_of(write)) in came_back
+    }
+
+
+def _starts(found: Group, results: Results) -> Answers:
+    came_back: dict[str, int] = dict(results[0])
+    answers: Answers = {
+        index: Recorded(now_ms=came_back[write.workflow_id]) for index, write in found if write.workflow_id in came_back
+    }
+    return answers
+
+
+def _all_recorded(found: Group, _results: Results) -> Answers:
+    return {index: Recorded() for index, _ in found}
+
+
+def _alive(found: Group, results: Results) -> Answers:
+    return {
+        index: Alive(frozenset(row[0] for row in came_back))
+        for (index, _), came_back in zip(found, results, strict=True)
+    }
+
+
+def _drained(found: Group, results: Results) -> Answers:
+    came_back = {row[0] for row in results[0]}
+    return {index: Recorded() if write.executor_id in came_back else Missing() for index, write in found}
+
+
+def _released(found: Group, results: Results) -> Answers:
+    return {
+        index: Released(tuple(sorted(row[0] for row in released)), frozenset(row[1] for row in released))
+        for (index, _), released in zip(found, results[1::2], strict=True)
+    }
+
+
+def _place_of(write: RecordStep | RecordSleep) -> tuple[str, int]:
+    return write.lease.workflow_id, write.place
+
+
+def _retirement(writes: list[Retire]) -> list[Call]:
+    """Return two calls for each write: mark, then, in a later snapshot, release."""
+    return [
+        call
+        for write in writes
+        for call in (
+            Call(SQL.retire_executors, columns.retire_executors(write.executor_ids, write.why)),
+            Call(SQL.release_workflows, columns.release_workflows(write.executor_ids)),
+        )
+    ]
+
+
+def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack) -> str:
+    return write.lease.workflow_id
+
+
+_KINDS: dict[type, _Kind] = {
+    RegisterExecutor: _Kind(
+        key=lambda write: write.executor_id,
+        calls=lambda writes: [Call(SQL.register_executors, columns.register_executors(writes))],
+        read=_all_recorded,
+    ),
+    StoreQueue: _Kind(
+        key=lambda write: write.name,
+        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(writes))],
+        read=_all_recorded,
+    ),
+    StartWorkflow: _Kind(
+        key=lambda write: write.workflow_id,
+        calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes))],
+        read=_starts,
+    ),
+    RecordStep: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes))],
+        read=_by_place,
+    ),
+    RecordSleep: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.record_sleeps, columns.record_sleeps(writes))],
+        read=_by_place,
+    ),
+    FinishWorkflow: _Kind(
+        key=_id_of,
+        calls=lambda writes: [Call(SQL.finish_workflows, columns.finish_workflows(writes))],
+        read=_by_id,
+    ),
+    ParkWorkflow: _Kind(
+        key=_id_of,
+        calls=lambda writes: [
+            Call(SQL.park_workflows, columns.park_workflows(writes)),
+            Call(SQL.wake_parked, columns.wake_parked(writes)),
+        ],
+        read=_by_id,
+    ),
+    HandBack: _Kind(
+        key=_id_of,
+        calls=lambda writes: [Call(SQL.hand_back_workflows, columns.hand_back_workflows(writes))],
+        read=_by_id,
+    ),
+    Beat: _Kind(
+        key=id,
+        calls=lambda writes: [Call(SQL.beat, columns.beat(write)) for write in writes],
+        read=_alive,
+    ),
+    DrainExecutor: _Kind(
+        key=lambda write: write.executor_id,
+        calls=lambda writes: [Call(SQL.drain_executors, columns.drain_executors(writes))],
+        read=_drained,
+    ),
+    Retire: _Kind(key=id, calls=_retirement, read=_released),
+}

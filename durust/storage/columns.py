@@ -1,0 +1,259 @@
+"""Writes turned into columns: the arrays that one statement takes for a whole batch of a type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.records import Lease
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    Beat,
+    DrainExecutor,
+    FinishWorkflow,
+    HandBack,
+    ParkWorkflow,
+    RecordSleep,
+    RecordStep,
+    RegisterExecutor,
+    StartWorkflow,
+    StoreQueue,
+)
+from durust.storage.links import Param
+
+Params = dict[str, Param]
+
+
+def texts(values: Iterable[str | None]) -> str:
+    """Write an array of texts the way Postgres reads it."""
+    # By hand, because a general adapter looks at each element's type and takes several times as long.
+    return "{" + ",".join(["NULL" if value is None else _quote(value) for value in values]) + "}"
+
+
+def _quote(value: str) -> str:
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
+
+
+def numbers(values: Iterable[float | None]) -> str:
+    """Write an array of numbers the way Postgres reads it."""
+    return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+
+
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* in whole milliseconds."""
+    return round(seconds * 1000)
+
+
+def register_executors(writes: Sequence[RegisterExecutor]) -> Params:
+    """Return the columns of new executors."""
+    return {
+        "ids": texts(write.executor_id for write in writes),
+        "supervisors": texts(write.supervisor_id for write in writes),
+        "hosts": texts(write.host for write in writes),
+        "boots": texts(write.boot_id for write in writes),
+        "namespaces": texts(write.pid_ns for write in writes),
+        "pids": numbers(write.pid for write in writes),
+        "started": numbers(write.pid_started for write in writes),
+        "apps": texts(write.app_name for write in writes),
+        "versions": texts(write.app_version for write in writes),
+        "ttls": numbers(write.ttl_seconds for write in writes),
+    }
+
+
+def store_queues(writes: Sequence[StoreQueue]) -> Params:
+    """Return the columns of queue definitions."""
+    return {
+        "names": texts(write.name for write in writes),
+        "limits": numbers(write.worker_concurrency for write in writes),
+        "apps": texts(write.app_name for write in writes),
+    }
+
+
+def queue_of(write: StartWorkflow) -> str | None:
+    """Return the queue that a start's row stands on; a direct start without one is on none."""
+    return write.queue if write.lease else write.queue or INTERNAL_QUEUE
+
+
+def start_workflows(writes: Sequence[StartWorkflow]) -> Params:
+    """Return the columns of new workflows."""
+    return {
+        "ids": texts(write.workflow_id for write in writes),
+        "names": texts(write.name for write in writes),
+        "queues": texts(queue_of(write) for write in writes),
+        "priorities": numbers(write.priority for write in writes),
+        "dedups": texts(write.dedup_id for write in writes),
+        "delays": numbers(0 if write.lease else milliseconds(write.delay_seconds) for write in writes),
+        "versions": texts(write.app_version for write in writes),
+        "apps": texts(write.app_name for write in writes),
+        "formats": texts(write.serialization for write in writes),
+        "creators": texts(write.creator for write in writes),
+        "executors": texts(write.lease.executor_id if write.lease else None for write in writes),
+        "tokens": texts(write.lease.token if write.lease else None for write in writes),
+        "inputs": texts(write.inputs for write in writes),
+    }
+
+
+def _leases(leases: Sequence[Lease]) -> Params:
+    return {
+        "ids": texts(lease.workflow_id for lease in leases),
+        "tokens": texts(lease.token for lease in leases),
+        "executors": texts(lease.executor_id for lease in leases),
+    }
+
+
+def _chained(writes: Sequence[RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow]) -> Params:
+    return _leases([write.lease for write in writes]) | {"afters": numbers(write.after for write in writes)}
+
+
+def record_steps(writes: Sequence[RecordStep]) -> Params:
+    """Return the columns of recorded steps."""
+    return _chained(writes) | {
+        "places": numbers(write.place for write in writes),
+        "names": texts(write.name for write in writes),
+        "outputs": texts(write.output for write in writes),
+        "errors": texts(write.error for write in writes),
+        "formats": texts(write.serialization for write in writes),
+        "started": numbers(write.started_at_ms for write in writes),
+        "completed": numbers(write.completed_at_ms for write in writes),
+    }
+
+
+def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
+    """Return the columns of recorded sleeps."""
+    return _chained(writes) | {
+        "places": numbers(write.place for write in writes),
+        "names": texts(write.name for write in writes),
+        "lasting": numbers(milliseconds(write.seconds) for write in writes),
+    }
+
+
+def finish_workflows(writes: Sequence[FinishWorkflow]) -> Params:
+    """Return the columns of ended runs."""
+    return _chained(writes) | {
+        "statuses": texts(write.status for write in writes),
+        "outputs": texts(write.output for write in writes),
+        "errors": texts(write.error for write in writes),
+        "formats": texts(write.serialization for write in writes),
+    }
+
+
+def park_workflows(writes: Sequence[ParkWorkflow]) -> Params:
+    """Return the columns of parked runs and of what they wait for."""
+    waits = [(write.lease.workflow_id, wait) for write in writes for wait in write.waits]
+    return _chained(writes) | {
+        "untils": numbers(write.until_ms for write in writes),
+        "wait_ids": texts(workflow_id for workflow_id, _ in waits),
+        "wait_places": numbers(wait.place for _, wait in waits),
+        "wait_kinds": texts(wait.kind for _, wait in waits),
+        "wait_targets": texts(wait.target for _, wait in waits),
+        "wait_keys": texts(wait.key for _, wait in waits),
+        "wait_untils": numbers(wait.until_ms for _, wait in waits),
+        "internal": INTERNAL_QUEUE,
+    }
+
+
+def wake_parked(writes: Sequence[ParkWorkflow]) -> Params:
+    """Return the ids of parked runs."""
+    return {"ids": texts(write.lease.workflow_id for write in writes)}
+
+
+def hand_back_workflows(writes: Sequence[HandBack]) -> Params:
+    """Return the columns of runs that are given back."""
+    return _leases([write.lease for write in writes]) | {"internal": INTERNAL_QUEUE}
+
+
+def beat(write: Beat) -> Params:
+    """Return the parameters of one supervisor's beat."""
+    return {"ids": texts(write.executor_ids), "ttl": write.ttl_seconds}
+
+
+def drain_executors(writes: Sequence[DrainExecutor]) -> Params:
+    """Return the ids of executors that drain."""
+    return {"ids": texts(write.executor_id for write in writes)}
+
+
+def retire_executors(executor_ids: Sequence[str], why: str) -> Params:
+    """Return the parameters of a retirement's first statement."""
+    return {"ids": texts(executor_ids), "why": why}
+
+
+def release_workflows(executor_ids: Sequence[str]) -> Params:
+    """Return the parameters of a retirement's second statement."""
+    return {"ids": texts(executor_ids), "internal": INTERNAL_QUEUE}
+
+
+def classify_runs(writes: Sequence[RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack]) -> Params:
+    """Return the columns that ask what stands for the writes of runs."""
+    return {
+        "ids": texts(write.lease.workflow_id for write in writes),
+        "places": numbers(write.place if isinstance(write, RecordStep | RecordSleep) else None for write in writes),
+        "afters": numbers(None if isinstance(write, HandBack) else write.after for write in writes),
+    }
+
+
+def classify_starts(writes: Sequence[StartWorkflow]) -> Params:
+    """Return the columns that ask what stands for starts."""
+    return {
+        "ids": texts(write.workflow_id for write in writes),
+        "queues": texts(queue_of(write) for write in writes),
+        "dedups": texts(write.dedup_id for write in writes),
+        "executors": texts(write.lease.executor_id if write.lease else None for write in writes),
+    }
+
+
+def scope(of: Scope) -> Params:
+    """Return whose rows are meant."""
+    return {"app": of.app_name, "names": texts(of.names)}
+
+
+def claim_workflows(request: ClaimRequest) -> Params:
+    """Return the parameters of a claim."""
+    return scope(request.scope) | {
+        "executor": request.executor_id,
+        "versions": texts(request.versions),
+        "queues": texts(queue.name for queue in request.queues),
+        "limits": numbers(queue.limit for queue in request.queues),
+        "limit": request.limit,
+    }
+
+
+def sweep(request: SweepRequest) -> Params:
+    """Return the parameters of a sweep's statements."""
+    return scope(request.scope) | {"limit": request.limit, "internal": INTERNAL_QUEUE}
+
+
+def _any_of(values: Iterable[str] | None) -> str | None:
+    return None if values is None else texts(values)
+
+
+def list_workflows(query: ListFilter) -> Params:
+    """Return the parameters of a list; a filter that is not set is NULL."""
+    return {
+        "ids": _any_of(query.workflow_ids),
+        "names": _any_of(query.names),
+        "statuses": _any_of(query.statuses),
+        "queues": _any_of(query.queues),
+        "executors": _any_of(query.executor_ids),
+        "apps": _any_of(query.app_names),
+        "version": query.app_version,
+        "prefix": query.id_prefix,
+        "created_from": query.created_from_ms,
+        "created_before": query.created_before_ms,
+        "newest_first": query.newest_first,
+        "load_input": query.load_input,
+        "load_output": query.load_output,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+
+
+def list_executors(query: ExecutorQuery) -> Params:
+    """Return the parameters of a list of executors."""
+    return {
+        "ids": _any_of(query.executor_ids),
+        "boot": query.boot_id,
+        "supervisor": query.supervisor_id,
+        "states": texts(query.states),
+    }

@@ -1,0 +1,430 @@
+"""The provider that keeps the state in Postgres, and the only door to its driver."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import conninfo, pq
+from psycopg.adapt import Transformer
+
+from durust import clock
+from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
+from durust.failpoints import failpoint
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.validity import refusal
+from durust.model.writes import Outcome, Refused, Write
+from durust.storage import announcements, batch, columns, migrating, rows
+from durust.storage.batch import SQL
+from durust.storage.links import BadData, Call, Link, Lost, Param, Row, fault
+from durust.storage.pool import Pool, abandon, persist
+from durust.storage.provider import Hint, Listener, Writer
+from durust.storage.sweeping import sweep
+from durust.telemetry import emit
+
+# The oldest server whose statements and functions are all there; the tests run on the newest.
+SERVER_VERSION_MIN = 140_000
+# Half of the default lease: a process stopped inside a transaction must not hold locks while it is being reaped.
+IDLE_IN_TRANSACTION_SECONDS = 5
+# The locks that a batch meets are held for milliseconds; whoever waits longer should let go of its own.
+LOCK_SECONDS = 2
+# Below the default lease: what takes longer comes too late for the run that asked.
+STATEMENT_SECONDS = 8
+# A migration waits for another one, and may build an index over a table of another library.
+MIGRATION_LOCK_SECONDS = 60
+MIGRATION_STATEMENT_SECONDS = 3600
+# A batch has at most fifteen statements, and a path to the server that swallows everything must not swallow a thread.
+ANSWER_SECONDS = 60.0
+
+# Every statement has an index for its access path. Without these the plan that a connection keeps would be the one for
+# tables that were still empty when it was made; and plans whose cost is inflated by that must not be compiled.
+_PLANNING = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+# libpq's own defaults notice a dead peer after two hours, these within half a minute.
+_NETWORK = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.NONFATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+
+# The text, the name under which it is prepared if it is, and the values.
+Command = tuple[bytes, bytes | None, list[bytes | None]]
+_BEGIN: Command = (b"begin", None, [])
+_COMMIT: Command = (b"commit", None, [])
+
+
+@cache
+def _compile(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return *sql* with numbered parameters, and their names in order."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(sql)))
+    return _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql).encode(), names
+
+
+def _encode(value: Param) -> bytes | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return b"t" if value else b"f"
+    try:
+        data = str(value).encode()
+    except UnicodeEncodeError as error:
+        raise BadData(f"a lone surrogate: {error.reason}") from None
+    if b"\0" in data:
+        raise BadData("a NUL, which Postgres keeps in no text")
+    return data
+
+
+class Address:
+    """A URL taken apart: what libpq gets, what is ours, and what a reader may see.
+
+    Raises `InvalidArgument` for a URL that libpq does not understand, or a value of ours that does not exist.
+    """
+
+    def __init__(self, url: str, app_name: str) -> None:
+        base, _, query = url.partition("?")
+        ours = [part for part in query.split("&") if part.partition("=")[0] == "pooler"]
+        theirs = [part for part in query.split("&") if part and part not in ours]
+        for part in ours:
+            if part != "pooler=transaction":
+                raise InvalidArgument("url", part, "the only pooler that needs a word is pooler=transaction")
+        self.is_pooled = bool(ours)
+        try:
+            given = conninfo.conninfo_to_dict("?".join([base, *filter(None, ["&".join(theirs)])]))
+        except psycopg.ProgrammingError as error:
+            raise InvalidArgument("url", _label(base), str(error).strip()) from None
+        self._parameters = {"application_name": f"durust {app_name}", **_NETWORK, **given, "client_encoding": "UTF8"}
+        self.name = _label(base)
+
+    def parameters(
+        self, lock_seconds: int = LOCK_SECONDS, statement_seconds: int = STATEMENT_SECONDS
+    ) -> dict[str, Any]:
+        """Return what to connect with. A pooler's server connections are shared, so there nothing is set for good."""
+        if self.is_pooled:
+            return self._parameters
+        settings = (
+            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s -c lock_timeout={lock_seconds}s "
+            f"-c statement_timeout={statement_seconds}s -c durust.quiet=on {_PLANNING}"
+        )
+        return {**self._parameters, "options": f"{self._parameters.get('options', '')} {settings}".strip()}
+
+
+def _label(base: str) -> str:
+    return re.sub(r"://([^:/@]*):[^@/]*@", r"://\1:***@", base)
+
+
+class PostgresLink:
+    """A connection that sends a whole transaction in one flush and only then reads."""
+
+    def __init__(self, name: str, parameters: Mapping[str, Any], *, is_pooled: bool = False) -> None:
+        self._name, self._is_pooled = name, is_pooled
+        self._pid = os.getpid()
+        self._prepared: dict[bytes, bytes] = {}
+        try:
+            self._connection = psycopg.connect(autocommit=True, **parameters)
+        except psycopg.Error as error:
+            raise Lost(str(error)) from None
+        self._pg = self._connection.pgconn
+        self._loader = Transformer.from_context(self._connection)
+        if self._pg.server_version < SERVER_VERSION_MIN:
+            self.close()
+            raise ProviderMisuse(
+                name, f"its version is {self._pg.server_version // 10_000}", "use Postgres 14 or newer"
+            )
+
+    @property
+    def is_open(self) -> bool:
+        return self._pid == os.getpid() and self._pg.status == pq.ConnStatus.OK
+
+    def fileno(self) -> int:
+        return self._pg.socket
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._connection.close()
+        else:
+            abandon(self)
+
+    def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
+        for call in calls:
+            failpoint(call.statement.before)
+        results = self._exchange([self._command(call, prepare=prepare) for call in calls])
+        for call in calls:
+            failpoint(call.statement.after)
+        return [self._rows(result) for result in results]
+
+    def _command(self, call: Call, *, prepare: bool) -> Command:
+        sql, names = _compile(call.statement.sql)
+        values = [_encode(call.params[name]) for name in names]
+        if not prepare or self._is_pooled:
+            return sql, None, values
+        return (
+            sql,
+            self._prepared.get(sql) or f"durust_{len(self._prepared)}_{call.statement.name}".encode()[:63],
+            values,
+        )
+
+    def _exchange(self, commands: list[Command]) -> list[pq.abc.PGresult]:
+        """Send *commands* as one transaction in one flush; return their results."""
+        framed = [_BEGIN, *commands, _COMMIT]
+        if self._is_pooled:
+            framed.insert(1, self._command(Call(SQL.settle_transaction, _SETTLED), prepare=False))
+        elif len(commands) == 1:
+            # One statement is a transaction by itself.
+            framed = commands
+        try:
+            results = self._pipeline(framed)
+        except psycopg.Error as error:
+            self.close()
+            raise Lost(str(error)) from None
+        except BaseException:
+            # Interrupted in the middle: nobody knows what is still to be read.
+            self.close()
+            raise
+        if self._pg.transaction_status != pq.TransactionStatus.IDLE and len(framed) > 1:
+            self._pg.exec_(b"rollback")
+        for result in results:
+            if result.status in _FAILED:
+                self._fail(result)
+        return results[-1 - len(commands) : -1] if len(framed) > 1 else results
+
+    def _pipeline(self, commands: list[Command]) -> list[pq.abc.PGresult]:
+        pg = self._pg
+        pg.enter_pipeline_mode()
+        fresh: dict[bytes, bytes] = {}
+        # Prepared first, so that nothing but executions stands between begin and commit.
+        for sql, name, _ in commands:
+            if name is not None and sql not in self._prepared and sql not in fresh:
+                fresh[sql] = name
+                pg.send_prepare(name, sql)
+        for sql, name, values in commands:
+            if name is None:
+                pg.send_query_params(sql, values)
+            else:
+                pg.send_query_prepared(fresh.get(sql, name), values)
+        pg.pipeline_sync()
+        deadline = clock.monotonic() + ANSWER_SECONDS
+        while pg.flush():
+            if self._wait(select.POLLIN | select.POLLOUT, deadline) & select.POLLIN:
+                pg.consume_input()
+        results = []
+        for _ in range(len(fresh) + len(commands)):
+            result = self._next(deadline)
+            if result is None:
+                raise psycopg.OperationalError("a command without a result")
+            results.append(result)
+            # An empty result ends each command's.
+            self._next(deadline)
+        self._next(deadline)
+        pg.exit_pipeline_mode()
+        for (sql, name), result in zip(fresh.items(), results, strict=False):
+            if result.status == pq.ExecStatus.COMMAND_OK:
+                self._prepared[sql] = name
+            elif result.status in _FAILED:
+                return [result]
+        return results[len(fresh) :]
+
+    def _next(self, deadline: float) -> pq.abc.PGresult | None:
+        pg = self._pg
+        while pg.is_busy():
+            self._wait(select.POLLIN, deadline)
+            pg.consume_input()
+        result = pg.get_result()
+        if result is not None and pg.status != pq.ConnStatus.OK:
+            self._fail(result)
+        return result
+
+    def _wait(self, events: int, deadline: float) -> int:
+        poller = select.poll()
+        poller.register(self._pg.socket, events)
+        ready = poller.poll(max(0.0, deadline - clock.monotonic()) * 1000)
+        if not ready:
+            raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s")
+        return ready[0][1]
+
+    def _fail(self, result: pq.abc.PGresult) -> None:
+        state = result.error_field(pq.DiagnosticField.SQLSTATE)
+        message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message or b"connection lost"
+        error = fault(self._name, state.decode() if state else None, message.decode(errors="replace"))
+        if isinstance(error, Lost):
+            self.close()
+        raise error
+
+    def _rows(self, result: pq.abc.PGresult) -> list[Row]:
+        self._loader.set_pgresult(result)
+        return self._loader.load_rows(0, result.ntuples, tuple)
+
+    def script(self, sql: str) -> None:
+        result = self._pg.exec_(sql.encode())
+        if result.status in _FAILED:
+            self._fail(result)
+
+    def hear(self) -> list[str]:
+        """Return the payloads of notifications that came in. Raises `Lost`."""
+        heard = []
+        try:
+            self._pg.consume_input()
+            while notification := self._pg.notifies():
+                heard.append(notification.extra.decode(errors="replace"))
+        except psycopg.Error as error:
+            self.close()
+            raise Lost(str(error)) from None
+        return heard
+
+
+_SETTLED: Mapping[str, Param] = {
+    "idle": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "lock": f"{LOCK_SECONDS}s",
+    "statement": f"{STATEMENT_SECONDS}s",
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Closable(Protocol):
+    """Something that ends with the provider."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class PostgresProvider:
+    """Keeps the state in Postgres, in the canonical tables and in durust's own.
+
+    *url* is what libpq takes, `postgresql://user@host/database?sslmode=require`, and `pooler=transaction` where a
+    pooler hands out server connections by the transaction. Nothing is connected before it is needed.
+    """
+
+    def __init__(self, url: str, *, app_name: str = "durust", server: Closable | None = None) -> None:
+        self._address = Address(url, app_name)
+        self._server = server
+        self._pool = Pool(self.name, self._connect)
+
+    @property
+    def name(self) -> str:
+        return self._address.name
+
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+    def _connect(self) -> PostgresLink:
+        return PostgresLink(self.name, self._address.parameters(), is_pooled=self._address.is_pooled)
+
+    def _run(self, calls: Sequence[Call], *, prepare: bool = True, after_loss: bool = True) -> list[list[Row]]:
+        def once() -> list[list[Row]]:
+            with self._pool.lend() as link:
+                return link.run(calls, prepare=prepare)
+
+        return persist(self.name, once, after_loss=after_loss)
+
+    def migrate(self) -> None:
+        def once() -> None:
+            parameters = self._address.parameters(MIGRATION_LOCK_SECONDS, MIGRATION_STATEMENT_SECONDS)
+            link = PostgresLink(self.name, parameters)
+            try:
+                migrating.migrate(self.name, link)
+            finally:
+                # Closing rolls back what a failure left open.
+                link.close()
+
+        persist(self.name, once)
+
+    def check(self) -> None:
+        migrating.check(self.name, lambda call: self._run([call])[0])
+
+    def writer(self) -> Writer:
+        return _PostgresWriter(self.name, self._connect)
+
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        call = Call(SQL.claim_workflows, columns.claim_workflows(request))
+        # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
+        [found] = self._run([call], after_loss=False)
+        claims = [rows.claimed(row) for row in found]
+        if not claims:
+            return []
+        # A later statement, after the claim's commit: only now can no earlier owner add to what is read.
+        return rows.with_histories(claims, self.history([claim.lease.workflow_id for claim in claims]))
+
+    def sweep(self, request: SweepRequest) -> Swept:
+        return sweep(self._run, request)
+
+    def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        [found] = self._run([Call(SQL.read_history, {"ids": columns.texts(workflow_ids)})])
+        return rows.histories(workflow_ids, found)
+
+    def workflows(self, query: ListFilter) -> list[WorkflowRow]:
+        [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))], prepare=False)
+        return [rows.workflow(row) for row in found]
+
+    def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
+        [found] = self._run([Call(SQL.list_executors, columns.list_executors(query))])
+        return [rows.executor(row) for row in found]
+
+    def queues(self) -> list[QueueRow]:
+        [found] = self._run([Call(SQL.list_queues, {})])
+        return [rows.queue(row) for row in found]
+
+    def announce(self, hints: Sequence[Hint]) -> None:
+        payloads = announcements.payloads(hints)
+        if payloads:
+            try:
+                self._run([Call(SQL.announce_hints, {"payloads": columns.texts(payloads)})], after_loss=False)
+            except ProviderUnavailable as error:
+                # The commit that they speak of stands, and polls find it.
+                emit("hints_lost", reason=error.reason)
+
+    def listen(self) -> Listener:
+        return announcements.PostgresListener(None if self._address.is_pooled else self._subscribe)
+
+    def _subscribe(self) -> PostgresLink:
+        link = self._connect()
+        link.script(f"listen {announcements.CHANNEL}")
+        return link
+
+    def close(self) -> None:
+        self._pool.close()
+        if self._server is not None:
+            self._server.close()
+
+
+class _PostgresWriter:
+    def __init__(self, name: str, connect: Callable[[], Link]) -> None:
+        self._name, self._connect = name, connect
+        self._link: Link | None = None
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        reasons = [refusal(write) for write in writes]
+        outcomes = iter(self._commit([write for write, reason in zip(writes, reasons, strict=True) if not reason]))
+        return [Refused(reason) if reason else next(outcomes) for reason in reasons]
+
+    def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        try:
+            return persist(self._name, lambda: batch.commit(self._run, writes))
+        except BadData as error:
+            if len(writes) == 1:
+                return [Refused(str(error))]
+        # By halves, until the one that cannot be held stands alone.
+        middle = len(writes) // 2
+        return self._commit(writes[:middle]) + self._commit(writes[middle:])
+
+    def _run(self, calls: Sequence[Call]) -> list[list[Row]]:
+        if self._link is None or not self._link.is_open:
+            self.close()
+            self._link = self._connect()
+        return self._link.run(calls)
+
+    def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()

@@ -1,0 +1,52 @@
+"""Rows of a result turned into records: a statement selects the fields of a record in the record's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.status import Status
+
+Row = Sequence[Any]
+
+
+def workflow(row: Row) -> WorkflowRow:
+    """Return a workflow, with its values where the row goes on behind the serialization."""
+    workflow_id, name, status, *rest = row
+    return WorkflowRow(workflow_id, name, Status(status), *rest)
+
+
+def checkpoint(row: Row) -> Checkpoint:
+    """Return a recorded step."""
+    return Checkpoint(*row)
+
+
+def histories(ids: Iterable[str], rows: Iterable[Row]) -> dict[str, tuple[Checkpoint, ...]]:
+    """Return the steps of each of *ids*, from rows in order whose first column is the workflow's id."""
+    steps: dict[str, list[Checkpoint]] = {workflow_id: [] for workflow_id in ids}
+    for workflow_id, *rest in rows:
+        steps[workflow_id].append(checkpoint(rest))
+    return {workflow_id: tuple(recorded) for workflow_id, recorded in steps.items()}
+
+
+def claimed(row: Row) -> Claimed:
+    """Return a granted claim, without its history."""
+    workflow_id, executor_id, token, *rest = row
+    return Claimed(Lease(workflow_id, executor_id, token), *rest)
+
+
+def with_histories(claims: Iterable[Claimed], steps: dict[str, tuple[Checkpoint, ...]]) -> list[Claimed]:
+    """Return *claims*, each with its history."""
+    return [replace(claim, history=steps[claim.lease.workflow_id]) for claim in claims]
+
+
+def executor(row: Row) -> ExecutorRow:
+    """Return an executor."""
+    return ExecutorRow(*row)
+
+
+def queue(row: Row) -> QueueRow:
+    """Return a queue's definition."""
+    return QueueRow(*row)

@@ -1,0 +1,10 @@
+-- What durust adds to the canonical tables: run whenever something of it is missing, and harmless when nothing is.
+
+-- A column first and its default afterwards: so no row is rewritten.
+alter table dbos.operation_outputs add column if not exists durust_claim text;
+alter table dbos.notifications add column if not exists durust_seq bigint;
+alter table dbos.notifications alter column durust_seq set default nextval('durust.notifications_seq');
+alter table dbos.streams add column if not exists durust_key text;
+create unique index if not exists durust_stream_keys on dbos.streams (durust_key) where durust_key is not null;
+create index if not exists durust_claim_order on dbos.workflow_status (queue_name, priority, created_at, workflow_uuid)
+    where status = 'ENQUEUED';

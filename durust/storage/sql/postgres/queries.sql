@@ -1,0 +1,551 @@
+-- Everything durust says to Postgres, in READ COMMITTED. A batch arrives as arrays. The guard of a run's write is decided
+-- on the locked row, in `mine`: there alone a row that changed since the snapshot is looked at again. Rows are locked in
+-- the order of their ids, or skipped. Times are the database's.
+
+-- name: register_executors
+-- Executor and lease appear together, and a repeated registration changes neither.
+with registered as (
+    insert into durust.executors (
+        executor_id, supervisor_id, host, boot_id, pid_ns, pid, pid_started, app_name, app_version, state, registered_at)
+    select i.id, i.supervisor, i.host, i.boot, i.pid_ns, i.pid, i.pid_started, i.app, i.version, 'LIVE',
+           (extract(epoch from clock_timestamp()) * 1000)::bigint
+      from unnest(
+           %(ids)s::text[], %(supervisors)s::text[], %(hosts)s::text[], %(boots)s::text[], %(namespaces)s::text[],
+           %(pids)s::bigint[], %(started)s::double precision[], %(apps)s::text[], %(versions)s::text[])
+           as i(id, supervisor, host, boot, pid_ns, pid, pid_started, app, version)
+     order by i.id
+        on conflict do nothing
+    returning executor_id
+)
+insert into durust.leases (executor_id, lease_until)
+select r.executor_id, clock_timestamp() + make_interval(secs => i.ttl)
+  from registered r
+  join unnest(%(ids)s::text[], %(ttls)s::double precision[]) as i(id, ttl) on i.id = r.executor_id
+
+-- name: store_queues
+insert into dbos.queues as q (name, worker_concurrency, application_name)
+select i.name, i.worker_concurrency, i.app
+  from unnest(%(names)s::text[], %(limits)s::integer[], %(apps)s::text[]) as i(name, worker_concurrency, app)
+ order by i.name
+    on conflict (name) do update
+   set worker_concurrency = excluded.worker_concurrency, application_name = excluded.application_name,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+
+-- name: start_workflows
+-- A direct start holds its executor's row until it has committed, so a retirement either sees the new workflow or
+-- comes first and refuses it.
+with live as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = any(%(executors)s::text[]) and e.state = 'LIVE'
+     order by e.executor_id
+       for share
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), input as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[], %(dedups)s::text[],
+           %(delays)s::bigint[], %(versions)s::text[], %(apps)s::text[], %(formats)s::text[], %(creators)s::text[],
+           %(executors)s::text[], %(tokens)s::text[], %(inputs)s::text[]) with ordinality
+           as i(id, name, queue, priority, dedup, delay, version, app, format, creator, executor, token, inputs, place)
+), started as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
+        application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at)
+    select i.id,
+           case when i.executor is not null then 'PENDING' when i.delay > 0 then 'DELAYED' else 'ENQUEUED' end,
+           i.name, i.queue, i.priority, i.dedup, case when i.delay > 0 then m.ms + i.delay end, i.version,
+           i.app, i.format, i.creator, i.executor, i.token, case when i.executor is null then 0 else 1 end, m.ms, m.ms
+      from input i
+     cross join moment m
+     where i.executor is null or i.executor in (select l.executor_id from live l)
+     order by i.place
+        on conflict do nothing
+    returning workflow_uuid, created_at
+), stored as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select i.id, i.inputs
+      from input i
+     where i.id in (select s.workflow_uuid from started s)
+        on conflict (workflow_uuid) do update set inputs = excluded.inputs
+)
+select s.workflow_uuid, s.created_at from started s
+
+-- name: record_steps
+-- The scalar subselect of the chain condition is one index probe; as an EXISTS it was planned as a hashed scan.
+with mine as materialized (
+    select i.*, w.application_name
+      from unnest(
+           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(places)s::integer[],
+           %(names)s::text[], %(outputs)s::text[], %(errors)s::text[], %(formats)s::text[], %(started)s::bigint[],
+           %(completed)s::bigint[])
+           as i(id, token, executor, after, place, name, output, error, format, started, completed)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+     order by i.id
+       for share of w
+)
+insert into dbos.operation_outputs (
+    workflow_uuid, function_id, function_name, output, error, serialization, started_at_epoch_ms,
+    completed_at_epoch_ms, application_name, durust_claim)
+select m.id, m.place, m.name, m.output, m.error, m.format, m.started, m.completed, m.application_name, m.token
+  from mine m
+    on conflict (workflow_uuid, function_id) do nothing
+returning workflow_uuid, function_id
+
+-- name: record_sleeps
+-- The instant is computed once a row, so output and completion name the same one.
+with mine as materialized (
+    select i.*, w.application_name
+      from unnest(
+           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(places)s::integer[],
+           %(names)s::text[], %(lasting)s::bigint[])
+           as i(id, token, executor, after, place, name, lasting)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+     order by i.id
+       for share of w
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+)
+insert into dbos.operation_outputs (
+    workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+    application_name, durust_claim)
+select m.id, m.place, m.name, round((n.ms + m.lasting) / 1000.0, 3)::text, 'portable_json', n.ms, n.ms + m.lasting,
+       m.application_name, m.token
+  from mine m
+ cross join moment n
+    on conflict (workflow_uuid, function_id) do nothing
+returning workflow_uuid, function_id, output
+
+-- name: finish_workflows
+-- Only the holder of the token may finish; a row comes back for each that did.
+with mine as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(statuses)s::text[],
+           %(outputs)s::text[], %(errors)s::text[], %(formats)s::text[])
+           as i(id, token, executor, after, status, output, error, format)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+     order by i.id
+       for no key update of w
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), ended as (
+    update dbos.workflow_status w
+       set status = m.status, serialization = m.format, deduplication_id = null, completed_at = n.ms, updated_at = n.ms
+      from mine m
+     cross join moment n
+     where w.workflow_uuid = m.id
+    returning w.workflow_uuid, m.output, m.error
+), stored as (
+    insert into dbos.workflow_output (workflow_uuid, output, error)
+    select e.workflow_uuid, e.output, e.error
+      from ended e
+        on conflict (workflow_uuid) do update set output = excluded.output, error = excluded.error
+)
+select e.workflow_uuid from ended e
+
+-- name: park_workflows
+-- The waits stand with the row's new state; what is waited for is looked at by wake_parked, in a later snapshot.
+with mine as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(untils)s::bigint[])
+           as i(id, token, executor, after, until)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+     order by i.id
+       for no key update of w
+), parked as (
+    update dbos.workflow_status w
+       set status = 'DELAYED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = m.until,
+           executor_id = null, owner_xid = null, started_at_epoch_ms = null,
+           recovery_attempts = w.recovery_attempts - 1,
+           updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+      from mine m
+     where w.workflow_uuid = m.id
+    returning w.workflow_uuid
+), waiting as (
+    insert into durust.waits (workflow_id, place, kind, target, key, until)
+    select i.id, i.place, i.kind, i.target, i.key, i.until
+      from unnest(
+           %(wait_ids)s::text[], %(wait_places)s::integer[], %(wait_kinds)s::text[], %(wait_targets)s::text[],
+           %(wait_keys)s::text[], %(wait_untils)s::bigint[])
+           as i(id, place, kind, target, key, until)
+     where i.id in (select p.workflow_uuid from parked p)
+        on conflict do nothing
+)
+select p.workflow_uuid from parked p
+
+-- name: wake_parked
+-- Queues at once what was due already when it parked.
+with pick as materialized (
+    select w.workflow_uuid
+      from dbos.workflow_status w
+     where w.workflow_uuid = any(%(ids)s::text[]) and w.status = 'DELAYED'
+       and w.delay_until_epoch_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+     order by w.workflow_uuid
+       for update skip locked
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', delay_until_epoch_ms = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+
+-- name: hand_back_workflows
+-- The owner's own will, so the attempt is not counted.
+with mine as materialized (
+    select i.*
+      from unnest(%(ids)s::text[], %(tokens)s::text[], %(executors)s::text[]) as i(id, token, executor)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+     order by i.id
+       for no key update of w
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null, recovery_attempts = w.recovery_attempts - 1,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from mine m
+ where w.workflow_uuid = m.id
+returning w.workflow_uuid
+
+-- name: beat
+-- The share lock makes a beat and a reap see each other: without it a beat that waited for the lease's row would answer
+-- for an executor that is dead by then. It stops no claim, which takes the same lock.
+with living as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = any(%(ids)s::text[]) and e.state <> 'DEAD'
+     order by e.executor_id
+       for share
+)
+update durust.leases l
+   set lease_until = clock_timestamp() + make_interval(secs => %(ttl)s::double precision), beat = l.beat + 1
+  from living e
+ where l.executor_id = e.executor_id
+returning l.executor_id
+
+-- name: drain_executors
+with living as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = any(%(ids)s::text[]) and e.state <> 'DEAD'
+     order by e.executor_id
+       for no key update
+)
+update durust.executors e
+   set state = 'DRAINING'
+  from living l
+ where e.executor_id = l.executor_id
+returning e.executor_id
+
+-- name: retire_executors
+-- First of two statements: the row's lock waits for a claim in flight.
+with living as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = any(%(ids)s::text[]) and e.state <> 'DEAD'
+     order by e.executor_id
+       for no key update
+)
+update durust.executors e
+   set state = 'DEAD', ended_at = (extract(epoch from clock_timestamp()) * 1000)::bigint, why = %(why)s
+  from living l
+ where e.executor_id = l.executor_id
+
+-- name: release_workflows
+-- Second of two statements, in a snapshot that holds what the claim in flight has taken. Rows that somebody holds are
+-- left to the sweep. An executor that lives keeps its rows: a reap may have skipped it.
+with pick as materialized (
+    select w.workflow_uuid
+      from dbos.workflow_status w
+     where w.status = 'PENDING' and w.executor_id = any(%(ids)s::text[])
+       and w.executor_id not in (
+           select e.executor_id from durust.executors e
+            where e.executor_id = any(%(ids)s::text[]) and e.state <> 'DEAD')
+     order by w.workflow_uuid
+       for update skip locked
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.workflow_uuid, w.queue_name
+
+-- name: classify_runs
+-- What stands now for the writes of runs that did not come back: owner, the record at the place, and the chain.
+select w.status, w.executor_id, w.owner_xid,
+       i.after is null or (
+           select o.function_id from dbos.operation_outputs o
+            where o.workflow_uuid = i.id and o.function_id = i.after) is not null,
+       o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id, o.started_at_epoch_ms,
+       o.completed_at_epoch_ms, o.durust_claim
+  from unnest(%(ids)s::text[], %(places)s::integer[], %(afters)s::integer[]) with ordinality
+       as i(id, place, after, number)
+  left join dbos.workflow_status w on w.workflow_uuid = i.id
+  left join dbos.operation_outputs o on o.workflow_uuid = i.id and o.function_id = i.place
+ order by i.number
+
+-- name: classify_starts
+-- What stands now for the starts that did not come back: the row of that id, the holder of the deduplication id, or an
+-- executor that may not start anything.
+select (select d.workflow_uuid from dbos.workflow_status d
+         where d.queue_name = i.queue and d.deduplication_id = i.dedup),
+       (select e.state from durust.executors e where e.executor_id = i.executor),
+       w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization
+  from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(executors)s::text[]) with ordinality
+       as i(id, queue, dedup, executor, number)
+  left join dbos.workflow_status w on w.workflow_uuid = i.id
+ order by i.number
+
+-- name: claim_workflows
+-- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held until
+-- the claim has committed, so a retirement waits and then finds what was claimed.
+with me as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = %(executor)s and e.state = 'LIVE'
+       and (select l.lease_until from durust.leases l where l.executor_id = %(executor)s) > clock_timestamp()
+       for share
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms,
+           lpad(to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint), 16, '0') as stamp
+), pick as materialized (
+    select p.workflow_uuid, me.executor_id, q.number
+      from me
+     cross join unnest(%(queues)s::text[], %(limits)s::integer[]) with ordinality as q(name, most, number)
+     cross join lateral (
+           select w.workflow_uuid
+             from dbos.workflow_status w
+            where w.status = 'ENQUEUED' and w.queue_name = q.name and w.name = any(%(names)s::text[])
+              and (w.application_name = %(app)s or w.application_name is null)
+              and (w.application_version is null or w.application_version =
+                   (%(versions)s::text[])[array_position(%(names)s::text[], w.name)])
+            order by w.priority, w.created_at, w.workflow_uuid
+            limit q.most
+              for update skip locked) p
+     limit %(limit)s
+), claimed as (
+    update dbos.workflow_status w
+       set status = 'PENDING', executor_id = p.executor_id,
+           owner_xid = m.stamp || '-' || replace(gen_random_uuid()::text, '-', ''),
+           application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
+           recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
+           workflow_deadline_epoch_ms = coalesce(w.workflow_deadline_epoch_ms, m.ms + w.workflow_timeout_ms)
+      from pick p
+     cross join moment m
+     where w.workflow_uuid = p.workflow_uuid and w.status = 'ENQUEUED'
+    returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
+              w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority
+)
+select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
+       c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms
+  from claimed c
+  left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
+ order by c.number, c.priority, c.created_at, c.workflow_uuid
+
+-- name: read_history
+select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
+       o.started_at_epoch_ms, o.completed_at_epoch_ms, o.durust_claim
+  from dbos.operation_outputs o
+ where o.workflow_uuid = any(%(ids)s::text[])
+ order by o.workflow_uuid, coalesce(o.completed_at_epoch_ms, 0), o.function_id
+
+-- name: queue_due
+with pick as materialized (
+    select w.workflow_uuid
+      from dbos.workflow_status w
+     where w.status = 'DELAYED' and w.delay_until_epoch_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+     order by w.delay_until_epoch_ms
+     limit %(limit)s
+       for update skip locked
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = null,
+       deduplication_id = case when w.is_debounced then null else w.deduplication_id end,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.queue_name
+
+-- name: next_due
+select (extract(epoch from to_timestamp(w.delay_until_epoch_ms / 1000.0) - clock_timestamp()))::double precision
+  from dbos.workflow_status w
+ where w.status = 'DELAYED'
+   and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+ order by w.delay_until_epoch_ms
+ limit 1
+
+-- name: find_lapsed
+-- Only candidates: they are judged again under the lock, so the two statements after this one go out together.
+select e.executor_id
+  from durust.executors e
+  join durust.leases l on l.executor_id = e.executor_id
+ where e.state <> 'DEAD' and e.supervisor_id <> %(supervisor)s and l.lease_until <= clock_timestamp()
+ order by l.lease_until
+ limit %(limit)s
+
+-- name: reap_executors
+-- The lease's row is locked too, so a beat that came in between is seen; whoever is beating right now is skipped.
+with lapsed as materialized (
+    select e.executor_id
+      from durust.executors e
+      join durust.leases l on l.executor_id = e.executor_id
+     where e.executor_id = any(%(ids)s::text[]) and e.state <> 'DEAD' and l.lease_until <= clock_timestamp()
+     order by e.executor_id
+       for update of e, l skip locked
+)
+update durust.executors e
+   set state = 'DEAD', ended_at = (extract(epoch from clock_timestamp()) * 1000)::bigint, why = %(why)s
+  from lapsed l
+ where e.executor_id = l.executor_id
+returning e.executor_id
+
+-- name: release_orphans
+-- Heals what should not happen. The row must still be in the hands it was found in: an executor that registered after
+-- this snapshot looks unknown here, and the row may be its by the time it is locked.
+with orphan as materialized (
+    select w.workflow_uuid, w.executor_id, w.owner_xid
+      from dbos.workflow_status w
+     where w.status = 'PENDING' and starts_with(w.executor_id, 'du:')
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+       and not exists (
+           select from durust.executors e where e.executor_id = w.executor_id and e.state <> 'DEAD')
+     order by w.workflow_uuid
+     limit %(limit)s
+), pick as materialized (
+    select w.workflow_uuid
+      from orphan o
+      join dbos.workflow_status w on w.workflow_uuid = o.workflow_uuid
+     where w.status = 'PENDING' and w.executor_id = o.executor_id and w.owner_xid is not distinct from o.owner_xid
+     order by w.workflow_uuid
+       for update of w skip locked
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.workflow_uuid, w.queue_name
+
+-- name: list_workflows
+-- A filter that is NULL falls away when the statement is planned for its values, which is why it is never prepared.
+select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization,
+       case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
+       case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
+       case when %(load_output)s::boolean then coalesce(o.error, w.error) end
+  from dbos.workflow_status w
+  left join dbos.workflow_input i on i.workflow_uuid = w.workflow_uuid and %(load_input)s::boolean
+  left join dbos.workflow_output o on o.workflow_uuid = w.workflow_uuid and %(load_output)s::boolean
+ where (%(ids)s::text[] is null or w.workflow_uuid = any(%(ids)s::text[]))
+   and (%(names)s::text[] is null or w.name = any(%(names)s::text[]))
+   and (%(statuses)s::text[] is null or w.status = any(%(statuses)s::text[]))
+   and (%(queues)s::text[] is null or w.queue_name = any(%(queues)s::text[]))
+   and (%(executors)s::text[] is null or w.executor_id = any(%(executors)s::text[]))
+   and (%(apps)s::text[] is null or w.application_name = any(%(apps)s::text[]))
+   and (%(version)s::text is null or w.application_version = %(version)s::text)
+   and (%(prefix)s::text is null or starts_with(w.workflow_uuid, %(prefix)s::text))
+   and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)
+   and (%(created_before)s::bigint is null or w.created_at < %(created_before)s::bigint)
+ order by case when not %(newest_first)s::boolean then w.created_at end,
+          case when not %(newest_first)s::boolean then w.workflow_uuid end,
+          case when %(newest_first)s::boolean then w.created_at end desc,
+          case when %(newest_first)s::boolean then w.workflow_uuid end desc
+ limit %(limit)s offset %(offset)s
+
+-- name: list_executors
+select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid_started, e.app_name, e.app_version,
+       e.state, e.registered_at, e.ended_at, e.why,
+       (extract(epoch from l.lease_until - clock_timestamp()))::double precision
+  from durust.executors e
+  join durust.leases l on l.executor_id = e.executor_id
+ where e.state = any(%(states)s::text[])
+   and (%(ids)s::text[] is null or e.executor_id = any(%(ids)s::text[]))
+   and (%(boot)s::text is null or e.boot_id = %(boot)s::text)
+   and (%(supervisor)s::text is null or e.supervisor_id = %(supervisor)s::text)
+ order by e.executor_id
+
+-- name: list_queues
+select q.name, q.worker_concurrency from dbos.queues q order by q.name
+
+-- name: announce_hints
+select pg_notify('durust_hints', i.payload) from unnest(%(payloads)s::text[]) as i(payload)
+
+-- name: find_columns
+-- What stands in the schemas of the canonical tables and of durust, whoever made it.
+select n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid
+ where n.nspname in ('dbos', 'durust') and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+ order by 1, 2, 3
+
+-- name: find_missing_additions
+-- Asked at every start, because a table that another library made anew has lost what durust adds to it.
+select a.column_name
+  from (values
+       ('dbos.operation_outputs', 'durust_claim'), ('dbos.notifications', 'durust_seq'), ('dbos.streams', 'durust_key'))
+       as a(table_name, column_name)
+ where not exists (
+       select from pg_catalog.pg_attribute t
+        where t.attrelid = to_regclass(a.table_name) and t.attname = a.column_name and not t.attisdropped)
+ union all
+select i.index_name
+  from (values ('dbos.durust_claim_order'), ('dbos.durust_stream_keys')) as i(index_name)
+ where to_regclass(i.index_name) is null
+ order by 1
+
+-- name: read_version
+select v.version from dbos.dbos_migrations v
+
+-- name: read_migrations
+select m.number from durust.migrations m
+
+-- name: note_migration
+insert into durust.migrations (number, name) values (%(number)s, %(name)s)
+
+-- name: lock_migrations
+-- The number stands for durust; other libraries lock other numbers.
+select pg_advisory_xact_lock(7236828452715)
+
+-- name: create_own_schema
+create schema if not exists durust
+
+-- name: create_migrations
+create table if not exists durust.migrations (
+    number integer primary key,
+    name text not null,
+    applied_at timestamp with time zone not null default now()
+)
+
+-- name: settle_transaction
+-- Behind a pooler a connection keeps nothing, so each transaction says how it wants to be treated.
+select set_config('durust.quiet', 'on', true), set_config('idle_in_transaction_session_timeout', %(idle)s, true),
+       set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(statement)s, true)

@@ -1,0 +1,50 @@
+"""One sweep on Postgres: what is due, whose lease has lapsed, what nobody holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from durust.model.filters import SweepRequest
+from durust.model.records import Swept
+from durust.storage import columns
+from durust.storage.batch import SQL
+from durust.storage.links import Call, Row
+
+# One reap is one transaction, so its size is bounded; a lost host has fewer executors.
+REAP_LIMIT = 64
+LAPSED = "its lease lapsed"
+
+Run = Callable[[Sequence[Call]], list[list[Row]]]
+
+
+def sweep(run: Run, request: SweepRequest) -> Swept:
+    """Sweep once through *run*, each of whose calls is one transaction."""
+    scope = columns.sweep(request)
+    [due] = run([Call(SQL.queue_due, scope)])
+    reaped, released, reap_is_full = _reap(run, request) if request.reap else ((), [], False)
+    [orphans] = run([Call(SQL.release_orphans, scope)])
+    [next_due] = run([Call(SQL.next_due, columns.scope(request.scope))])
+    return Swept(
+        due=len(due),
+        reaped=reaped,
+        released=len(released),
+        orphans=len(orphans),
+        queues=frozenset(row[-1] for row in (*due, *released, *orphans)),
+        next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
+        more=reap_is_full or request.limit in {len(due), len(orphans)},
+    )
+
+
+def _reap(run: Run, request: SweepRequest) -> tuple[tuple[str, ...], list[Row], bool]:
+    limit = min(request.limit, REAP_LIMIT)
+    [lapsed] = run([Call(SQL.find_lapsed, {"supervisor": request.supervisor_id, "limit": limit})])
+    if not lapsed:
+        return (), [], False
+    ids = [row[0] for row in lapsed]
+    marked, released = run(
+        [
+            Call(SQL.reap_executors, columns.retire_executors(ids, LAPSED)),
+            Call(SQL.release_workflows, columns.release_workflows(ids)),
+        ]
+    )
+    return tuple(row[0] for row in marked), released, len(ids) == limit
