@@ -19,7 +19,8 @@ import msgspec
 from durust.envelopes import UNNAMED, Envelopes, alike, plain
 from durust.errors import InvalidArgument, RemoteError, SerializationError
 from durust.exactness import ATOMS, Attribute, Misfit, agree, describe, render
-from durust.plans import PLAIN, Plan, Planner
+from durust.planner import Planner
+from durust.plans import PLAIN, Plan
 from durust.shapes import UNTYPED, Shape
 
 __all__ = ["PICKLE", "PORTABLE_JSON", "UNTYPED", "Codec", "Encoded", "Shape"]
@@ -34,9 +35,7 @@ VALUE_BYTES_MAX: Final = 64 * 1024 * 1024
 # frames of Python a level, and Python allows a thousand.
 DEPTH_MAX: Final = 200
 
-_ANNOTATE = (
-    'annotate it (parameter, return type, field) or pass `type=` to have it rebuilt, or choose serializer="pickle"'
-)
+_ANNOTATE = 'annotate it (parameter, return type, field), pass `type=`, or choose serializer="pickle"'
 _CONFORM = 'make the value fit its annotation, widen the annotation, or choose serializer="pickle"'
 _FINITE = 'JSON has finite numbers only: use None or a text for it, or choose serializer="pickle"'
 _LEAVE_OUT = "leave out what holds threads, files, sockets or generators"
@@ -137,9 +136,9 @@ class Codec:
             return tuple(found["args"]), dict(found["kwargs"])
         found = _parsed(text, what)
         # Both keys are optional, and other languages write null for an empty list.
-        positional = found.get("positionalArgs") or [] if isinstance(found, dict) else None
-        named = found.get("namedArgs") or {} if isinstance(found, dict) else None
-        if not isinstance(positional, list) or not isinstance(named, dict):
+        positional, named = (found.get("positionalArgs"), found.get("namedArgs")) if type(found) is dict else (0, 0)
+        positional, named = [] if positional is None else positional, {} if named is None else named
+        if type(positional) is not list or type(named) is not dict:
             raise SerializationError(what, "positionalArgs (a list) and namedArgs (an object) wanted", _READABLE)
         args = []
         for index, wire in enumerate(positional):

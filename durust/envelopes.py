@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from types import NoneType
+from types import FunctionType, NoneType
 from typing import Any
 
 from durust.errors import RemoteError
@@ -110,9 +111,9 @@ class Envelopes:
         except Exception:  # noqa: BLE001 - the row may hold anything, and lookups run the users' metaclasses.
             return None
         # First as the class wants it; then past a constructor that takes other arguments than it hands on.
-        for make in (cls, cls.__new__):
+        for make in (cls, functools.partial(_past_constructor, cls)):
             try:
-                error = make(*args) if make is cls else _past_constructor(cls, args)
+                error = make(*args)
                 if state:
                     error.__setstate__(state)
                 if type(error) is cls and _matches(args, _recipe(error)[0]):
@@ -145,7 +146,8 @@ class Envelopes:
                 return errors[content]
             case "$enum":
                 cls = _loaded_class(content[0])
-                return cls[content[1]] if issubclass(cls, Enum) else None
+                if issubclass(cls, Enum):
+                    return cls[content[1]]
         raise Misfit(f"the tag {tag!r} is unknown")
 
 
@@ -212,7 +214,9 @@ def _recipe(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, {name: value for name, value in state.items() if name != "__notes__"}
 
 
-def _past_constructor(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
+def _past_constructor(cls: type[Exception], *args: Any) -> Exception:
+    if not isinstance(cls.__init__, FunctionType):
+        raise Misfit("a constructor in C leaves fields unset when it is passed by")
     error = cls.__new__(cls, *args)
     error.args = args
     return error

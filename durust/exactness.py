@@ -63,7 +63,8 @@ def agree(ours: Any, theirs: Any) -> None:
     """Raise `Misfit`, with the first place where they differ, unless both values are the same.
 
     The same means: equal, and of the same type in every place; a named tuple is no tuple, True is not 1, Decimal("1.0")
-    is not Decimal("1.00"). Instants are compared by their fields and offset, since no text carries a zone's rules.
+    is not Decimal("1.00"). Instants are compared by what their text says, fields and offset: no text carries the
+    rules of a zone, and the fold of a naive one, set for an hour each autumn, is nothing that Python compares either.
     """
     kind = type(ours)
     if kind is not type(theirs):
@@ -86,8 +87,7 @@ def _agree_texts(ours: Any, theirs: Any) -> None:
 
 
 def _agree_clocks(ours: Any, theirs: Any) -> None:
-    # Without a zone the fold is a field of its own, with one it is only a way to say which offset.
-    if ours.isoformat() != theirs.isoformat() or (ours.tzinfo is None and ours.fold != theirs.fold):
+    if ours.isoformat() != theirs.isoformat():
         raise _altered(ours)
 
 

@@ -1,54 +1,30 @@
-"""How plain JSON becomes a typed value again: a plan, worked out once for each annotation."""
+"""A plan makes a value of one annotation from plain JSON; here are those that need no other plan."""
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
-import functools
 import json
-import math
-import types
-import typing
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import PurePath
 from types import NoneType
 from typing import Any, Protocol
 
-from durust.exactness import ATOMS, Attribute, Misfit, wanted
-from durust.shapes import UNTYPED, class_hints
-
-# Annotations whose plans are remembered; a bound for programs that make classes in a loop.
-PLANS_MAX = 2048
+from durust.exactness import ATOMS, Misfit, wanted
 
 # What stands in JSON as one text in a well-known form.
 LEAVES: tuple[type, ...] = (datetime, date, time, timedelta, uuid.UUID, Decimal, bytes, bytearray)
 
 # What JSON carries itself. Python's typing lets a bool be an int, and an int do for a float; JSON tells them apart.
-_SCALARS: dict[type, frozenset[type]] = {
+SCALARS: dict[type, frozenset[type]] = {
     NoneType: frozenset({NoneType}),
     bool: frozenset({bool}),
     int: frozenset({int, bool}),
     float: frozenset({float, int}),
     str: frozenset({str}),
 }
-_ROWS: dict[type, Callable[[Iterable[Any]], Any]] = {
-    list: list,
-    set: set,
-    frozenset: frozenset,
-    collections.abc.Sequence: list,
-    collections.abc.MutableSequence: list,
-    collections.abc.Collection: list,
-    collections.abc.Iterable: list,
-    collections.abc.Set: set,
-    collections.abc.MutableSet: set,
-}
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-_WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final, typing.ClassVar)
-_UNIONS = (typing.Union, types.UnionType)
 
 Lift = Callable[[Any], Any]
 
@@ -80,239 +56,9 @@ def _as_it_is(wire: Any) -> Any:
 PLAIN = Plan("plain JSON", _as_it_is, ATOMS)
 
 
-class Planner:
-    """Works out plans and remembers them.
-
-    *convert* makes a leaf, or an instance of a struct given as `hint`, from plain JSON.
-    An annotation that means nothing here counts as none: the value then has to be plain JSON.
-    """
-
-    def __init__(self, convert: Convert) -> None:
-        self._convert = convert
-        self._remembered = functools.lru_cache(PLANS_MAX)(self._build)
-
-    def of(self, hint: Any) -> Plan:
-        """Answer the plan of the annotation *hint*."""
-        if hint is UNTYPED:
-            return PLAIN
-        try:
-            return self._remembered(hint)
-        except TypeError:
-            # Unhashable: `Annotated` and `Literal` may hold anything.
-            return self._build(hint)
-
-    def _build(self, hint: Any) -> Plan:
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        if origin in _WRAPPERS:
-            return self.of(arguments[0])
-        if origin is typing.Literal:
-            return _literal(arguments)
-        if origin in _UNIONS:
-            return self._union(arguments)
-        if isinstance(hint, typing.TypeVar):
-            return self._union(hint.__constraints__ or (hint.__bound__ or Any,))
-        if isinstance(hint, typing.NewType):
-            return self.of(hint.__supertype__)
-        if hasattr(hint, "__value__"):
-            # A `type` statement may refer to itself, so it is looked into only when there is something to lift.
-            return Plan(str(hint), lambda wire: self.of(hint.__value__).lift(wire))
-        cls = NoneType if hint is None else origin or hint
-        return self._of_class(cls, arguments) if isinstance(cls, type) else PLAIN
-
-    def _of_class(self, cls: Any, arguments: tuple[Any, ...]) -> Plan:
-        if cls in _SCALARS:
-            return _scalar(cls)
-        if cls in LEAVES:
-            return _leaf(cls.__name__, functools.partial(self._convert, hint=cls))
-        if issubclass(cls, PurePath):
-            return _leaf(cls.__name__, cls)
-        if cls in _ROWS:
-            return self._rows(cls.__name__, _ROWS[cls], self.of(arguments[0]) if arguments else PLAIN)
-        if cls in _MAPPINGS:
-            return self._mapping(*(arguments or (Any, Any)))
-        if cls is tuple:
-            return self._tuple(arguments)
-        if issubclass(cls, Enum):
-            return _enum(cls)
-        if typing.is_typeddict(cls):
-            return self._typed_dict(cls, arguments)
-        if dataclasses.is_dataclass(cls):
-            return self._dataclass(cls, arguments)
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._named_tuple(cls, arguments)
-        if hasattr(cls, "__struct_fields__"):
-            return self._struct(cls, cls[arguments] if arguments else cls)
-        if hasattr(cls, "model_validate_json") and hasattr(cls, "model_dump"):
-            return _model(cls)
-        return PLAIN
-
-    def _rows(self, says: str, make: Callable[[Iterable[Any]], Any], item: Plan) -> Plan:
-        lift_item = item.lift
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not list:
-                raise wanted(says, wire)
-            if item is PLAIN and make is list:
-                return wire
-            made = []
-            for index, part in enumerate(wire):
-                try:
-                    made.append(lift_item(part))
-                except Misfit as misfit:
-                    misfit.under(index)
-                    raise
-            if make is list:
-                return made
-            try:
-                return make(made)
-            except TypeError:
-                raise Misfit(f"{says} of what cannot be hashed") from None
-
-        return Plan(says, lift)
-
-    def _mapping(self, key_hint: Any, value_hint: Any) -> Plan:
-        keys, values = self.of(key_hint), self.of(value_hint)
-        plain_keys = str in keys.scalars
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not dict:
-                raise wanted("dict", wire)
-            if plain_keys and values is PLAIN:
-                return wire
-            made = {}
-            for name, part in wire.items():
-                try:
-                    made[name if plain_keys else self._key(keys, name)] = values.lift(part)
-                except Misfit as misfit:
-                    misfit.under(name)
-                    raise
-            return made
-
-        return Plan("dict", lift)
-
-    def _key(self, keys: Plan, name: str) -> Any:
-        try:
-            return keys.lift(name)
-        except Misfit:
-            # JSON has only texts for keys, so a number or an enum of numbers stands there as its digits.
-            for number in (int, float):
-                try:
-                    return keys.lift(number(name))
-                except (ValueError, Misfit):
-                    continue
-            raise
-
-    def _tuple(self, arguments: tuple[Any, ...]) -> Plan:
-        if not arguments:
-            return self._rows("tuple", tuple, PLAIN)
-        if len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004 - `tuple[int, ...]` is spelled so.
-            return self._rows("tuple", tuple, self.of(arguments[0]))
-        items = [self.of(argument) for argument in arguments if argument != ()]
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not list or len(wire) != len(items):
-                raise wanted(f"tuple of {len(items)}", wire)
-            return tuple(_each(wire, items, range(len(items))))
-
-        return Plan("tuple", lift)
-
-    def _named_tuple(self, cls: Any, arguments: tuple[Any, ...]) -> Plan:
-        names: tuple[str, ...] = cls._fields
-
-        @functools.cache
-        def plans() -> list[Plan]:
-            hints = class_hints(cls, arguments)
-            return [self.of(hints.get(name, UNTYPED)) for name in names]
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not list or len(wire) > len(names):
-                raise wanted(cls.__name__, wire)
-            return _construct(cls.__name__, cls, *_each(wire, plans(), map(Attribute, names)))
-
-        return Plan(cls.__name__, lift)
-
-    def _typed_dict(self, cls: Any, arguments: tuple[Any, ...]) -> Plan:
-        required: frozenset[str] = cls.__required_keys__
-        optional: frozenset[str] = cls.__optional_keys__
-
-        @functools.cache
-        def plans() -> dict[str, Plan]:
-            return {name: self.of(hint) for name, hint in class_hints(cls, arguments).items()}
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not dict:
-                raise wanted(cls.__name__, wire)
-            for name in required:
-                if name not in wire:
-                    raise Misfit(f"{cls.__name__} needs the key {name!r}")
-            # Keys that the class does not know stay, as they do in Python.
-            return {name: _under(name, plans().get(name, PLAIN), part) for name, part in wire.items()}
-
-        return Plan(cls.__name__, lift, names=required | optional)
-
-    def _dataclass(self, cls: Any, arguments: tuple[Any, ...]) -> Plan:
-        fields = dataclasses.fields(cls)
-
-        # Late, because a class may refer to itself, or to one that is defined below it.
-        @functools.cache
-        def plans() -> list[tuple[str, Lift, bool]]:
-            hints = class_hints(cls, arguments)
-            return [(field.name, self.of(hints.get(field.name, UNTYPED)).lift, field.init) for field in fields]
-
-        def lift(wire: Any) -> Any:
-            if type(wire) is not dict:
-                raise wanted(cls.__name__, wire)
-            given: dict[str, Any] = {}
-            late: dict[str, Any] = {}
-            for name, lift_field, init in plans():
-                if name in wire:
-                    try:
-                        (given if init else late)[name] = lift_field(wire[name])
-                    except Misfit as misfit:
-                        misfit.under(Attribute(name))
-                        raise
-            made = _construct(cls.__name__, cls, **given)
-            for name, value in late.items():
-                # Frozen classes refuse assignment; this is how their own constructor gets past that.
-                object.__setattr__(made, name, value)
-            return made
-
-        return Plan(cls.__name__, lift, names=frozenset(field.name for field in fields))
-
-    def _struct(self, cls: Any, hint: Any) -> Plan:
-        convert = self._convert
-
-        def lift(wire: Any) -> Any:
-            return _construct(cls.__name__, convert, wire, hint)
-
-        return Plan(cls.__name__, lift, names=frozenset(cls.__struct_encode_fields__))
-
-    def _union(self, arguments: tuple[Any, ...]) -> Plan:
-        found = [self.of(argument) for argument in arguments]
-        arms = tuple(arm for plan in found for arm in plan.arms or (plan,))
-        scalars = frozenset().union(*(arm.scalars for arm in arms))
-        # What has to be rebuilt is tried before what JSON carries itself. Two spellings of one union count as equal and
-        # share a plan, so the order written must not matter.
-        special = sorted((arm for arm in arms if not arm.scalars), key=lambda arm: arm.says)
-        says = " | ".join(arm.says for arm in arms)
-        anything = PLAIN in arms
-
-        def lift(wire: Any) -> Any:
-            for arm in _by_names(special, wire.keys()) if type(wire) is dict else special:
-                try:
-                    return arm.lift(wire)
-                except Misfit:
-                    continue
-            if anything or type(wire) in scalars:
-                return wire
-            raise wanted(says, wire)
-
-        untouched = scalars if not special else scalars & {NoneType} if not _any_takes_none(special) else frozenset()
-        return Plan(says, lift, untouched, arms=arms)
-
-
-def _scalar(cls: type) -> Plan:
-    allowed = _SCALARS[cls]
+def scalar(cls: type) -> Plan:
+    """Plan for what JSON carries itself."""
+    allowed = SCALARS[cls]
     says = "None" if cls is NoneType else cls.__name__
 
     def lift(wire: Any) -> Any:
@@ -323,7 +69,9 @@ def _scalar(cls: type) -> Plan:
     return Plan(says, lift, allowed)
 
 
-def _leaf(says: str, convert: Lift) -> Plan:
+def leaf(says: str, convert: Lift) -> Plan:
+    """Plan for what stands in JSON as one text."""
+
     def lift(wire: Any) -> Any:
         try:
             return convert(wire)
@@ -333,7 +81,8 @@ def _leaf(says: str, convert: Lift) -> Plan:
     return Plan(says, lift)
 
 
-def _literal(allowed: tuple[Any, ...]) -> Plan:
+def literal(allowed: tuple[Any, ...]) -> Plan:
+    """Plan for one of the values listed, with its own type."""
     says = f"one of {', '.join(map(repr, allowed))}"
 
     def lift(wire: Any) -> Any:
@@ -346,15 +95,19 @@ def _literal(allowed: tuple[Any, ...]) -> Plan:
     return Plan(says, lift)
 
 
-def _model(cls: Any) -> Plan:
+def model(cls: Any) -> Plan:
+    """Plan for a pydantic model, or whatever validates itself by the same method."""
+
     def lift(wire: Any) -> Any:
         # As JSON again, because a strict model takes the text of an instant from JSON only.
-        return _construct(cls.__name__, cls.model_validate_json, json.dumps(wire))
+        return construct(cls.__name__, cls.model_validate_json, json.dumps(wire))
 
     return Plan(cls.__name__, lift, names=frozenset(getattr(cls, "model_fields", ())))
 
 
-def _enum(cls: type[Enum]) -> Plan:
+def enum(cls: type[Enum]) -> Plan:
+    """Plan for the members of an enum, which stand in JSON as their values."""
+
     def lift(wire: Any) -> Any:
         try:
             return cls(tuple(wire) if type(wire) is list else wire)
@@ -364,11 +117,13 @@ def _enum(cls: type[Enum]) -> Plan:
     return Plan(cls.__name__, lift)
 
 
-def _each(wire: list[Any], plans: list[Plan], steps: Iterable[Any]) -> list[Any]:
-    return [_under(step, plan, part) for part, plan, step in zip(wire, plans, steps, strict=False)]
+def each(wire: list[Any], plans: list[Plan], steps: Iterable[Any]) -> list[Any]:
+    """Lift each part by its own plan; *steps* name the places."""
+    return [under(step, plan, part) for part, plan, step in zip(wire, plans, steps, strict=False)]
 
 
-def _under(step: Any, plan: Plan, part: Any) -> Any:
+def under(step: Any, plan: Plan, part: Any) -> Any:
+    """Lift *part*; a misfit in it lies under *step*."""
     try:
         return plan.lift(part)
     except Misfit as misfit:
@@ -376,7 +131,8 @@ def _under(step: Any, plan: Plan, part: Any) -> Any:
         raise
 
 
-def _construct(says: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def construct(says: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a constructor or validator; whatever it raises is a misfit."""
     try:
         return make(*args, **kwargs)
     except RecursionError:
@@ -384,18 +140,3 @@ def _construct(says: str, make: Callable[..., Any], *args: Any, **kwargs: Any) -
     except Exception as error:
         # Constructors and validators are the user's and may raise anything.
         raise Misfit(f"{says} refuses it: {' '.join(str(error).split())}") from error
-
-
-def _by_names(arms: list[Plan], keys: collections.abc.Set[str]) -> list[Plan]:
-    # `sorted` is stable, so arms that know as much keep their order; one without names is the last resort.
-    return sorted(arms, key=lambda arm: math.inf if arm.names is None else len(arm.names ^ keys))
-
-
-def _any_takes_none(arms: list[Plan]) -> bool:
-    for arm in arms:
-        try:
-            arm.lift(None)
-        except Misfit:
-            continue
-        return True
-    return False
