@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from durust.codec import UNTYPED, Codec
-from durust.engine.watcher import Ending
+from durust.engine.watcher import Ending, ending_of
 from durust.errors import MaxRecoveryAttemptsExceeded, WorkflowCancelled, WorkflowNotFound
 from durust.model.filters import ListFilter
 from durust.model.status import Status
@@ -53,6 +53,8 @@ class WorkflowHandle(Generic[T]):
         `RuntimeError`: await the handle instead.
         """
         ensure_no_loop("handle.get_result()", "await handle.aio.get_result()")
+        if (ended := self._look()) is not None:
+            return self._read(ended)
         future = self._engine.watcher.watch(self._id)
         try:
             ending = future.result(timeout)
@@ -68,6 +70,13 @@ class WorkflowHandle(Generic[T]):
 
     def __repr__(self) -> str:
         return f"WorkflowHandle({self._id!r})"
+
+    def _look(self) -> Ending | None:
+        """Return how the workflow ended if it has: most results are asked for when they are there."""
+        rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id], load_output=True))
+        if not rows:
+            raise WorkflowNotFound(self._id)
+        return ending_of(rows[0]) if rows[0].status.is_terminal else None
 
     def _read(self, ending: Ending) -> T:
         match ending.status:
@@ -100,6 +109,9 @@ class AsyncWorkflowHandle(Generic[T]):
     async def get_result(self, timeout: float | None = None) -> T:  # noqa: ASYNC109  the public name, as in the twin
         """Wait for the workflow to end and return its result, or raise its error, as the blocking twin does."""
         handle = self._handle
+        ended = await asyncio.to_thread(handle._look)  # noqa: SLF001  the two views of one handle
+        if ended is not None:
+            return handle._read(ended)  # noqa: SLF001  the two views of one handle
         future = handle._engine.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
         try:
             async with asyncio.timeout(timeout):

@@ -23,6 +23,8 @@ class Loop:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, and start its thread on the first use."""
+        if self._loop is not None:
+            return self._loop
         with self._mutex:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

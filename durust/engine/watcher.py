@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable, WorkflowNotFound
 from durust.model.filters import ListFilter
@@ -16,6 +17,8 @@ from durust.storage.provider import StateProvider
 
 # The first look after somebody began to wait; each further one waits twice as long, up to the idle poll.
 FIRST_LOOK_SECONDS = 0.005
+# A look that took long is followed by a rest of this many times its length: a quarter of one connection at most.
+REST_FACTOR = 3
 # One query asks for this many ids at most.
 IDS_MAX = 1000
 
@@ -79,10 +82,15 @@ class Watcher(Service):
             ids = list(self._awaited)
         if not ids:
             return None
+        begun = clock.monotonic()
         for start in range(0, len(ids), IDS_MAX):
             self._look(ids[start : start + IDS_MAX])
+        took = clock.monotonic() - begun
         self._pace = min(self._pace * 2, self._slowest)
-        return self._pace
+        # A hint must not cut this rest short, or a stream of endings would keep the database busy with questions.
+        rest = max(FIRST_LOOK_SECONDS, took * REST_FACTOR)
+        clock.pause(rest)
+        return max(0.0, self._pace - rest)
 
     def stop(self) -> None:
         """Stop, and fail what is still waited for."""

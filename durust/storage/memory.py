@@ -179,7 +179,9 @@ class InMemoryProvider:
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:
             self._demand_open()
-            found = [row for row in self._tables.workflows.values() if _matches(row, query)]
+            rows = self._tables.workflows
+            ids = rows if query.workflow_ids is None else dict.fromkeys(query.workflow_ids)
+            found = [rows[key] for key in ids if key in rows and _matches(rows[key], query)]
         found.sort(key=lambda row: (row.created_at_ms, row.workflow_id), reverse=query.newest_first)
         page = found[query.offset : query.offset + query.limit]
         return [bare(row, inputs=query.load_input, outputs=query.load_output) for row in page]
