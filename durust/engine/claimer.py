@@ -12,6 +12,7 @@ from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
 from durust.model.filters import ClaimRequest, QueueWant, Scope
 from durust.model.queues import QueueDefinition
+from durust.model.records import Claimed
 from durust.model.writes import INTERNAL_QUEUE
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
@@ -52,30 +53,40 @@ class Claimer(Service):
         """Claim once and start what came."""
         if not self._trusted():
             return self._settings.beat_seconds / 4
-        request = self._request()
-        if not request.queues:
-            self._is_hungry = True
-            return self._settings.idle_poll_seconds
+        # Before the look at the slots: one that is freed from here on wakes the next round.
+        self._is_hungry = True
         with self.mutex:
             if self._stopping:
                 return None
-            try:
-                claimed = self._provider.claim(request)
-            except Exception:
-                # The answer may be lost and the claim granted all the same: the audit hands such rows back.
-                self._claim_failed()
-                raise
+            claimed = self._claim()
+            if claimed is None:
+                return self._settings.idle_poll_seconds
             for one in claimed:
-                self._slots.take(one.queue)
                 self._runner.start(one, self._registry.get(one.name))
-        self._is_hungry = bool(claimed)
         if claimed:
             emit("claimed", count=len(claimed))
             return 0
+        self._is_hungry = False
         return self._settings.idle_poll_seconds * (0.75 + clock.jitter() / 2)
 
-    def _request(self) -> ClaimRequest:
-        free = self._slots.free()
+    def _claim(self) -> list[Claimed] | None:
+        """Claim into the free slots; None when there is none, or no queue that may take one."""
+        free = self._slots.reserve()
+        claimed: list[Claimed] = []
+        try:
+            request = self._request(free)
+            if not request.queues:
+                return None
+            claimed = self._provider.claim(request)
+        except Exception:
+            # The answer may be lost and the claim granted all the same: the audit hands such rows back.
+            self._claim_failed()
+            raise
+        finally:
+            self._slots.settle(free, [one.queue for one in claimed])
+        return claimed
+
+    def _request(self, free: int) -> ClaimRequest:
         definitions = self._registry.definitions()
         wants = [QueueWant(queue.name, queue.wants(free, self._slots.running(queue.name))) for queue in self._served()]
         return ClaimRequest(

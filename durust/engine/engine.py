@@ -31,6 +31,8 @@ from durust.model.writes import (
     HandBack,
     Outcome,
     Recorded,
+    RecordSleep,
+    RecordStep,
     RegisterExecutor,
     Released,
     Retire,
@@ -237,7 +239,7 @@ class Engine:
                     hints.add(Hint("queue", write.queue or INTERNAL_QUEUE))
             elif isinstance(write, FinishWorkflow):
                 hints.add(Hint("workflow"))
-            else:
+            elif isinstance(write, RecordStep | RecordSleep):
                 steps += 1
         if steps:
             self.tally.count(steps=steps)

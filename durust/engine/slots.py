@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Slots:
@@ -16,10 +16,6 @@ class Slots:
         self._mutex = threading.Lock()
         self._running: Counter[str | None] = Counter()
         self._taken = 0
-
-    def free(self) -> int:
-        """Return how many slots are free."""
-        return self.size - self._taken
 
     def running(self, queue: str | None) -> int:
         """Return how many workflows of a queue hold a slot."""
@@ -33,6 +29,19 @@ class Slots:
             self._taken += 1
             self._running[queue] += 1
             return True
+
+    def reserve(self) -> int:
+        """Hold every free slot for a claim under way, so that nothing else takes one; return how many there were."""
+        with self._mutex:
+            reserved = self.size - self._taken
+            self._taken = self.size
+        return reserved
+
+    def settle(self, reserved: int, queues: Sequence[str | None]) -> None:
+        """End a reservation: one slot is taken for each of *queues*, the rest is free again."""
+        with self._mutex:
+            self._taken -= reserved - len(queues)
+            self._running.update(queues)
 
     def give_back(self, queue: str | None) -> None:
         """Give a slot back and say so."""
