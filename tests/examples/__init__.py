@@ -1,0 +1,1 @@
+"""What a new user sees: the examples, the demo, the README and the pages of the documentation."""
