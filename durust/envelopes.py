@@ -85,7 +85,10 @@ class Envelopes:
             yield lambda: (self._full(error, nesting, with_state=False), lambda back: _same(error, back))
             # What attributes the first draft loses, and JSON can carry, are kept beside the arguments.
             yield lambda: (self._full(error, nesting, with_state=True), lambda back: alike(error, back))
-        yield lambda: (_envelope(error, {} if type(error) is RemoteError else {"type": _type_name(error)}), _remote)
+        yield lambda: (
+            _envelope(error, {} if type(error) is RemoteError else {"type": _type_name(type(error))}),
+            _remote,
+        )
 
     def _full(self, error: BaseException, nesting: int, *, with_state: bool) -> Document:
         args, state = _recipe(error)
@@ -95,7 +98,7 @@ class Envelopes:
             errors.append(self.document(nested, nesting + 1))
             return len(errors) - 1
 
-        more: Document = {"type": _type_name(error), "args": [_tagged(arg, carry) for arg in args]}
+        more: Document = {"type": _type_name(type(error)), "args": [_tagged(arg, carry) for arg in args]}
         if with_state:
             more["state"] = _carried(state, carry)
         return _envelope(error, more | ({"errors": errors} if errors else {}))
@@ -144,6 +147,8 @@ class Envelopes:
                 return Path(content)
             case "$error":
                 return errors[content]
+            case "$class":
+                return _loaded_class(content)
             case "$enum":
                 cls = _loaded_class(content[0])
                 if issubclass(cls, Enum):
@@ -242,7 +247,9 @@ def _tagged(value: Any, carry: Callable[[BaseException], int]) -> Any:
     if kind is _PATH:
         return {"$path": str(value)}
     if isinstance(value, Enum):
-        return {"$enum": [_type_name(value), value.name]}
+        return {"$enum": [_type_name(kind), value.name]}
+    if isinstance(value, type):
+        return {"$class": _type_name(value)}
     if isinstance(value, BaseException):
         return {"$error": carry(value)}
     raise Misfit(f"{kind.__name__} has no form in an error")
@@ -262,17 +269,27 @@ def _no_errors(error: BaseException) -> int:
     raise Misfit(f"{type(error).__name__} is an error")
 
 
-def _type_name(value: object) -> str:
-    return f"{type(value).__module__}:{type(value).__qualname__}"
+def _type_name(cls: type) -> str:
+    module = _main_name() if cls.__module__ == "__main__" else cls.__module__
+    return f"{module}:{cls.__qualname__}"
+
+
+def _main_name() -> str:
+    """Answer the name by which the module that runs as `__main__` here is imported by a worker."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    return spec.name if spec else Path(file).stem if file else "__main__"
 
 
 def _loaded_class(name: str) -> Any:
     module, _, qualname = name.partition(":")
-    found: Any = sys.modules[module]
+    found: Any = sys.modules["__main__" if module == _main_name() else module]
     for part in qualname.split("."):
         # By the namespace and not by `getattr`, which may run a module's own `__getattr__` and import something.
         found = vars(found)[part]
-    return found if isinstance(found, type) else NoneType
+    if not isinstance(found, type):
+        raise Misfit(f"{name} is no class")
+    return found
 
 
 def _matches(ours: Any, theirs: Any) -> bool:

@@ -52,9 +52,10 @@ class Shape:
             signature = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
         declared = list(signature.parameters.values())
         if skip_first:
-            if not declared or declared[0].kind not in _POSITIONAL:
+            if not declared or declared[0].kind not in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL):
                 raise TypeError(f"{name}() must take its context as the first parameter")
-            declared = declared[1:]
+            # What takes any number of arguments takes the context too.
+            declared = declared[declared[0].kind in _POSITIONAL :]
         hints = function_hints(fn)
         # A class called as a function makes an instance of itself.
         result = fn if isinstance(fn, type) else hints.get("return", UNTYPED)

@@ -130,6 +130,10 @@ def test_a_workflow_without_a_context_is_refused() -> None:
 
     def named(*, ctx: object) -> None: ...
 
+    def generous(*args: int) -> None: ...
+
+    assert shape_of(generous).rest is int
+
     for fn in (nothing, named):
         with pytest.raises(TypeError, match="must take its context as the first parameter"):
             shape_of(fn)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import json
 import subprocess
 import sys
 import threading
+from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -117,7 +120,7 @@ def fields(error: Exception) -> tuple[str, str, int | str | None, Any]:
         ValueError("a\0\ud800b"),
         ValueError({"a": [1, None, 1.5]}, ("x", {1}, frozenset({2})), b"\xff", float("nan"), {1: 2, "$x": 3}),
         ValueError({"$tuple": [1]}, {"$": 1}),
-        ValueError(Reason.DECLINED),
+        ValueError(Reason.DECLINED, Reason),
         KeyError("a"),
         KeyError(("a", 1)),
         StopIteration(5),
@@ -129,6 +132,7 @@ def fields(error: Exception) -> tuple[str, str, int | str | None, Any]:
         raised(getattr, [], "x"),
         raised(compile, "1+", "f", "eval"),
         raised(json.loads, "{"),
+        raised(Decimal, "x"),
         subprocess.CalledProcessError(3, ["ls"], b"out"),
         OutOfStock("a", 3),
         Prefixed("closed"),
@@ -298,6 +302,7 @@ def test_envelopes_of_others_and_bare_messages_are_read(text: str | None, expect
         {"type": "builtins:ValueError", "args": [{"$datetime": "x"}]},
         {"type": "builtins:ValueError", "args": [{"$enum": ["builtins:int", "real"]}]},
         {"type": "builtins:ValueError", "args": [{"$enum": ["builtins:nope", "x"]}]},
+        {"type": "builtins:ValueError", "args": [{"$class": "builtins:len"}]},
         {"type": "builtins:ValueError", "args": [], "state": 5},
         {"type": "builtins:ValueError", "args": [], "state": {"__class__": "x"}},
         {"type": "builtins:ValueError", "args": [1], "state": {"args": [2]}},
@@ -324,6 +329,42 @@ def test_nothing_is_imported_by_a_name_read_from_a_row(monkeypatch: pytest.Monke
         assert fields(CODEC.load_error(text, PORTABLE_JSON))[:2] == ("N", "m")
 
     assert "colorsys" not in sys.modules
+
+
+SCRIPT = """
+from durust.codec import Codec
+
+class Refused(Exception):
+    pass
+
+if __name__ == "__main__":
+    import sys
+    encoded = Codec().dump_error(Refused("x"))
+    assert type(Codec().load_error(*encoded)) is Refused
+    sys.stdout.write(encoded.text)
+"""
+
+
+def test_an_error_of_a_script_comes_back_where_the_script_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "shop_script.py"
+    script.write_text(SCRIPT)
+    run = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=60,
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    shop = importlib.import_module("shop_script")
+
+    back = CODEC.load_error(run.stdout, PORTABLE_JSON)
+
+    assert type(back) is shop.Refused
 
 
 def test_an_error_in_an_unknown_format_says_so() -> None:
