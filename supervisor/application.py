@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
 from functools import reduce
+from pathlib import Path
 
 from durust import DurableEngine
 
@@ -42,7 +42,7 @@ def _import(name: str) -> object:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            folder = os.getcwd()
+            folder = Path.cwd()
             raise ApplicationFault(
                 f"there is no module {name!r} in {folder} or among the installed ones; "
                 "run this in the folder that holds it, or install it"

@@ -86,17 +86,18 @@ class Arbiter:
     def run(self) -> int:
         """Run until drained, stopped or beyond hope; return the exit code of the command line."""
         self._database.start()
-        try:
-            while (code := self._turn()) is None:
-                pass
-            return code
-        finally:
-            for member in self._members.values():
-                member.child.kill()
-                member.child.close()
-            self._database.close()
-            self._ear.close()
-            self._signals.close()
+        while (code := self._turn()) is None:
+            pass
+        return code
+
+    def close(self) -> None:
+        """Kill what still runs, stop all threads, close all sockets."""
+        for member in self._members.values():
+            member.child.kill()
+            member.child.close()
+        self._ear.close()
+        self._database.close()
+        self._signals.close()
 
     def _turn(self) -> int | None:
         self._hear()
@@ -249,7 +250,7 @@ class Arbiter:
         # Also after an orderly end: it may not have got as far as saying that it is dead, and repeating it is harmless.
         self._database.retire(member.executor_id, how)
         if self._wanted.drain_since is not None:
-            if returncode != 0 and living.killed_at is None:
+            if returncode != 0 and living.killed_at is None and self._code is None:
                 self._say(f"{name} {how}")
             return
         self._died += 1
@@ -273,14 +274,15 @@ class Arbiter:
             counts = self._page.counts(index)
             stands_still = counts.progress == member.progress
             member.progress = counts.progress
+            if counts.state is State.LIVE and member.living.state is not State.LIVE:
+                self._say(f"worker {index} (pid {member.living.pid}) is up")
+                self._past = replace(self._past, has_come_up=True)
             member.living = replace(
                 member.living,
                 state=counts.state,
                 silent_seconds=member.living.silent_seconds + elapsed if stands_still else 0.0,
                 is_stopped=member.child.is_stopped(),
             )
-        if not self._past.has_come_up and any(living.state is State.LIVE for living in self._living()):
-            self._past = replace(self._past, has_come_up=True)
 
     # Act
 
@@ -298,7 +300,9 @@ class Arbiter:
                     member.living = replace(member.living, stacks_at=now)
                 case plans.Kill(index, why):
                     member = self._members[index]
-                    self._say(f"worker {index} (pid {member.living.pid}) is killed: {why}")
+                    if self._code is None:
+                        # The line that gave everything up says enough.
+                        self._say(f"worker {index} (pid {member.living.pid}) is killed: {why}")
                     member.child.kill()
                     member.living = replace(member.living, killed_at=now)
                 case plans.GiveUp(code, line):
@@ -331,8 +335,6 @@ class Arbiter:
         child = Child.spawn(brief, self._page.fd)
         living = Living(index=index, pid=child.pid, state=State.STARTING, spawned_at=now)
         self._members[index] = Member(child, executor_id, living)
-        if any(death.index == index for death in self._deaths):
-            self._say(f"worker {index} starts again (pid {child.pid})")
 
     def _ask(self, member: Member, *, quick: bool, by_signal: bool, now: float) -> None:
         seconds = 0.0 if quick else self._wanted.drain_seconds

@@ -30,10 +30,17 @@ class State(StrEnum):
     """How far a worker has come, as its own process tells."""
 
     STARTING = "STARTING"
+    REGISTERED = "REGISTERED"
+    """Its executor has a lease to renew; whether it can work is not known yet."""
     LIVE = "LIVE"
     DRAINING = "DRAINING"
     ENDING = "ENDING"
     """It declares itself dead now, so a beat that does not bring it back says nothing."""
+
+
+_BEGINNING = frozenset({State.STARTING, State.REGISTERED})
+_WORKING = frozenset({State.LIVE, State.DRAINING})
+_LEASED = _WORKING | {State.REGISTERED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +174,7 @@ def beating(wanted: Wanted, living: Sequence[Living]) -> list[int]:
     return [
         child.index
         for child in living
-        if child.state in {State.LIVE, State.DRAINING}
+        if child.state in _LEASED
         and not child.is_stopped
         and not child.is_hung(wanted.hang_seconds)
         and not child.is_lost
@@ -202,7 +209,7 @@ def _backoff(quick_deaths: int) -> float:
 def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
     if child.killed_at is not None:
         return []
-    if child.is_lost and child.state is not State.ENDING:
+    if child.is_lost and child.state in _WORKING:
         return [Kill(child.index, "its lease was lost")]
     if child.is_hung(wanted.hang_seconds):
         if child.stacks_at is None:
@@ -216,7 +223,7 @@ def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
 
 
 def _end(wanted: Wanted, child: Living, now: float) -> list[Action]:
-    if child.state is State.STARTING:
+    if child.state in _BEGINNING:
         # It holds no work yet, and user code that is being imported may not answer for long.
         return [Kill(child.index, "it had not begun")]
     if wanted.quick_since is not None:

@@ -21,7 +21,7 @@ _WORDS = SLOT_BYTES // 8
 _NANO = 1_000_000_000
 
 _BEAT, _PROGRESS, _STATE, _RUNNING, _DONE, _FAILED, _STEPS = range(7)
-_STATES = (State.STARTING, State.LIVE, State.DRAINING, State.ENDING)
+_STATES = tuple(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class PageLease:
     def start(self) -> None:
         """Tell the supervisor that the executor is registered, so that it beats for it from now on."""
         self._registered_at = self._made_at
-        self._page.enter(self._index, State.LIVE)
+        self._page.enter(self._index, State.REGISTERED)
 
     def trusted(self) -> bool:
         """Tell whether a step body or a claim may start now."""

@@ -1,7 +1,8 @@
 """What the processes say to each other: typed messages, over ZeroMQ in frames with a version.
 
-Whatever is not such a frame is dropped and counted. A frame is never trusted: its types, lengths and addresses are checked before anything is done with it, and nothing in
-it can name code. Hints may be lost, repeated or late; a database fact and a poll stand behind each.
+A frame is never trusted: its types, lengths and addresses are checked before anything is done with it, and nothing in
+it can name code. Whatever is not a frame is dropped and counted. Hints may be lost, repeated or late; a database fact
+and a poll stand behind each.
 """
 
 from __future__ import annotations

@@ -16,14 +16,17 @@ import threading
 import traceback
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from durust import DurableEngine, clock
 from durust.engine.supervision import Supervision
 from durust.errors import DurustError, NotLaunched, ProviderUnavailable, QueueNotFound, SchemaMismatch
 from durust.settings import Settings
 from durust.storage.listening import LocalListener
+from durust.storage.opening import open_provider
 from durust.supervisor.application import ApplicationFault, load_engine
 from durust.supervisor.exits import WorkerExit
+from durust.supervisor.fence import Fence
 from durust.supervisor.lifeline import Lifeline, inherit
 from durust.supervisor.mailbox import Mailbox
 from durust.supervisor.plan import State
@@ -37,6 +40,8 @@ _PR_SET_PDEATHSIG = 1
 PULSE_SECONDS = 0.5
 # How late the main thread notices what has no descriptor to wait for: a lease that was lost for good.
 LOOK_SECONDS = 0.25
+# Closing an engine that was drained takes milliseconds; this is for one whose database is away.
+CLOSE_SECONDS = 5.0
 # After the engine is closed nothing of worth is left to do; threads and handlers of the application get this long.
 EXIT_SECONDS = 1.0
 
@@ -49,6 +54,7 @@ class Worker:
         self._signals = Signals((signal.SIGTERM, signal.SIGINT), ignored=(signal.SIGHUP,))
         self._engine: DurableEngine | None = None
         self._order: Drain | None = None
+        self._is_fenced = threading.Event()
         self._hints = self._open_mailbox()
 
     def run(self) -> WorkerExit:
@@ -60,11 +66,13 @@ class Worker:
             if isinstance(self._hints, Mailbox):
                 self._hints.open(self._progress, self._take_order)
             engine.launch()
+            self._fence.start()
         except MemoryError:
             return WorkerExit.MEMORY
         except (DurustError, ApplicationFault) as error:
             return self._report(error)
         self._engine = engine
+        self._page.enter(self._brief.index, State.LIVE)
         return self._serve(engine)
 
     # Before
@@ -72,7 +80,7 @@ class Worker:
     def _load(self) -> DurableEngine:
         brief = self._brief
         # As a script would find it, whatever way this interpreter was started.
-        sys.path.insert(0, str(os.getcwd()))
+        sys.path.insert(0, str(Path.cwd()))
         named = load_engine(brief.modules)
         base = Settings.load() if named is None else named.settings
         settings = replace(base, **brief.settings)
@@ -90,6 +98,13 @@ class Worker:
         else:
             engine = named
             engine.supervise(supervision, database=brief.url, settings=settings)
+        self._fence = Fence(
+            open_provider(brief.url, app_name=settings.app_name),
+            brief.executor_id,
+            lease,
+            settings.beat_seconds / 2,
+            self._take_death,
+        )
         self._lifeline.send(Loaded(settings.app_name, tuple(engine.workflow_names())))
         return engine
 
@@ -110,7 +125,7 @@ class Worker:
                 code = WorkerExit.SCHEMA
             case _:
                 code = WorkerExit.APPLICATION
-        self._lifeline.send(Failed(str(error), "".join(traceback.format_exception(error))))
+        self._lifeline.send(Failed(" ".join(str(error).split()), "".join(traceback.format_exception(error))))
         return code
 
     # Meanwhile
@@ -118,14 +133,14 @@ class Worker:
     def _serve(self, engine: DurableEngine) -> WorkerExit:
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
-        while not engine.fenced.is_set():
+        while not (self._is_fenced.is_set() or engine.fenced.is_set()):
             if (seconds := self._asked()) is not None:
                 self._drain(engine, seconds, poller)
-                self._close(engine)
+                self._close(engine, WorkerExit.ENDED)
                 return WorkerExit.ENDED
             poller.poll(LOOK_SECONDS * 1000)
             self._signals.clear()
-        self._close(engine)
+        self._close(engine, WorkerExit.FENCED)
         return WorkerExit.FENCED
 
     def _asked(self) -> float | None:
@@ -151,7 +166,9 @@ class Worker:
             engine.drain(0.0)
         draining.join()
 
-    def _close(self, engine: DurableEngine) -> None:
+    def _close(self, engine: DurableEngine, code: WorkerExit) -> None:
+        # The database may be away now, and nothing that closing could still say is worth waiting long for.
+        force_end(code, CLOSE_SECONDS)
         # From here on a beat that does not bring this executor back tells the supervisor nothing new.
         self._page.enter(self._brief.index, State.ENDING)
         engine.close(drain_seconds=0.0)
@@ -161,6 +178,10 @@ class Worker:
     def _progress(self) -> Progress:
         counts = self._page.counts(self._brief.index)
         return Progress(counts.state, counts.running, counts.done, counts.failed, counts.steps)
+
+    def _take_death(self) -> None:
+        self._is_fenced.set()
+        self._signals.wake()
 
     def _take_order(self, order: Drain) -> None:
         self._order = order
@@ -192,15 +213,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(WorkerExit.PARENT)
 
 
-def end(code: WorkerExit) -> None:
-    """End the process by itself, or after a while by force: a thread of the application may never return."""
+def force_end(code: WorkerExit, seconds: float) -> None:
+    """End the process by force after a while, should it not have ended by itself."""
 
     def force() -> None:
-        clock.pause(EXIT_SECONDS)
+        clock.pause(seconds)
         os._exit(code)
 
     threading.Thread(target=force, name="durust-exit", daemon=True).start()
-    sys.exit(code)
 
 
 def main() -> None:
@@ -218,7 +238,9 @@ def main() -> None:
         code = Worker(brief, lifeline, Page(page_fd)).run()
     except MemoryError:
         code = WorkerExit.MEMORY
-    end(code)
+    # A thread of the application may never return.
+    force_end(code, EXIT_SECONDS)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

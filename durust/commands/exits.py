@@ -56,5 +56,6 @@ def one_clear_line(*, is_verbose: bool = False) -> Iterator[None]:
     except DurustError as error:
         if is_verbose:
             traceback.print_exc()
-        click.echo(f"durust: {error}", err=True)
+        # What a database's driver says may have several lines; the first command of a user should get one.
+        click.echo(f"durust: {' '.join(str(error).split())}", err=True)
         raise click.exceptions.Exit(exit_code(error)) from error

@@ -150,8 +150,9 @@ def test_a_second_signal_asks_again_and_kills_soon() -> None:
     assert plan(hasty, [asked], Past(), now=7.0) == [Kill(0, "it did not stop in time")]
 
 
-def test_a_worker_that_has_not_begun_is_not_waited_for() -> None:
-    child = make_living(state=State.STARTING)
+@pytest.mark.parametrize("state", [State.STARTING, State.REGISTERED])
+def test_a_worker_that_has_not_begun_is_not_waited_for(state: State) -> None:
+    child = make_living(state=state)
 
     assert plan(wanted(1, drain_since=0.0), [child], Past(), now=0.0) == [Kill(0, "it had not begun")]
 
@@ -179,8 +180,9 @@ def test_a_worker_whose_beat_did_not_bring_it_back_is_killed_at_once() -> None:
     assert plan(wanted(1), [make_living(is_lost=True)], Past(), now=0.0) == [Kill(0, "its lease was lost")]
 
 
-def test_a_worker_that_declares_itself_dead_is_not_taken_for_a_lost_one() -> None:
-    assert plan(wanted(1), [make_living(is_lost=True, state=State.ENDING)], Past(), now=0.0) == []
+@pytest.mark.parametrize("state", [State.REGISTERED, State.ENDING])
+def test_a_worker_that_declares_itself_dead_is_not_taken_for_a_lost_one(state: State) -> None:
+    assert plan(wanted(1), [make_living(is_lost=True, state=state)], Past(), now=0.0) == []
 
 
 def test_nothing_is_done_twice_to_a_worker_that_was_killed() -> None:
@@ -194,6 +196,7 @@ def test_nothing_is_done_twice_to_a_worker_that_was_killed() -> None:
     [
         ({}, True),
         ({"state": State.DRAINING}, True),
+        ({"state": State.REGISTERED}, True),
         ({"silent_seconds": 60.0}, True),
         ({"state": State.STARTING}, False),
         ({"state": State.ENDING}, False),

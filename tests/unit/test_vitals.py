@@ -60,7 +60,7 @@ def test_a_registered_executor_trusts_its_first_lease_and_tells_the_supervisor(p
     lease.start()
 
     assert lease.trusted()
-    assert page.counts(1).state is State.LIVE
+    assert page.counts(1).state is State.REGISTERED
 
 
 def test_a_lease_is_trusted_until_its_beat_was_sent_plus_ttl_less_the_margin(page: Page) -> None:

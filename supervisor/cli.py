@@ -1,0 +1,251 @@
+"""The command line: `durust up` and `durust ctl`, and the groups of commands from the floors below."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from durust import clock
+from durust.commands.database import database_option, verbose_option
+from durust.commands.db import db
+from durust.commands.exits import Exit, one_clear_line
+from durust.storage.provider import StateProvider
+from durust.supervisor.arbiter import Arbiter
+from durust.supervisor.config import HANG_SECONDS_DEFAULT, Config
+from durust.supervisor.hosting import open_database
+from durust.supervisor.pidfile import Pidfile, default_pidfile
+from durust.supervisor.remote import Overview, Remote
+
+# Threads that wait for a database which does not answer must not keep an ended supervisor.
+EXIT_SECONDS = 2.0
+
+pidfile_option = click.option(
+    "--pidfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="DURUST_PIDFILE",
+    help="The file that the supervisor holds locked; by default one for each folder that `durust up` runs in.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("durust"), prog_name="durust")
+def main() -> None:
+    """Durable execution: ordinary Python functions that survive the death of their process."""
+
+
+main.add_command(db)
+
+
+@main.command()
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE[:engine] [MODULE ...]")
+@click.option(
+    "--workers", default="auto", envvar="DURUST_WORKERS", show_default=True, metavar="N|auto", help="Processes."
+)
+@click.option("--slots", type=int, envvar="DURUST_SLOTS", metavar="N", help="Workflows that each process runs at once.")
+@click.option("--queues", envvar="DURUST_QUEUES", metavar="A,B", help="The queues to serve; by default all declared.")
+@database_option
+@click.option(
+    "--drain-timeout",
+    "drain_seconds",
+    type=float,
+    envvar=["DURUST_DRAIN_TIMEOUT", "DURUST_DRAIN_SECONDS"],
+    metavar="SECONDS",
+    help="How long an orderly end waits for what runs; then the rest is handed back.",
+)
+@click.option(
+    "--lease-seconds",
+    type=float,
+    envvar="DURUST_LEASE_SECONDS",
+    metavar="SECONDS",
+    help="How long a dead host's work stays with it.",
+)
+@click.option(
+    "--hang-timeout",
+    "hang_seconds",
+    type=float,
+    default=HANG_SECONDS_DEFAULT,
+    envvar="DURUST_HANG_TIMEOUT",
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a worker may show no sign of life before it is killed; 0: for ever.",
+)
+@pidfile_option
+@click.option(
+    "--migrate/--no-migrate",
+    "is_migrating",
+    default=True,
+    envvar="DURUST_MIGRATE",
+    help="Whether to bring the schema up first.",
+)
+@verbose_option
+def up(
+    modules: tuple[str, ...],
+    workers: str,
+    slots: int | None,
+    queues: str | None,
+    url: str,
+    drain_seconds: float | None,
+    lease_seconds: float | None,
+    hang_seconds: float,
+    pidfile: Path | None,
+    is_migrating: bool,
+    is_verbose: bool,
+) -> None:
+    """Run the workflows of MODULEs in worker processes, until SIGTERM or SIGINT; a second one is quick."""
+    _set_up_log(is_verbose=is_verbose)
+    with one_clear_line(is_verbose=is_verbose):
+        config = Config.read(
+            modules,
+            url=url,
+            workers=workers,
+            slots=slots,
+            queues=queues,
+            drain_seconds=drain_seconds,
+            lease_seconds=lease_seconds,
+            hang_seconds=hang_seconds,
+            pidfile=pidfile,
+            is_migrating=is_migrating,
+            is_verbose=is_verbose,
+        )
+        code = supervise(config)
+    raise click.exceptions.Exit(code)
+
+
+def supervise(config: Config) -> int:
+    """Hold the pidfile, open the database and run the workers; return the exit code."""
+    held = Pidfile.take(config.pidfile)
+    try:
+        provider, config = open_database(config)
+        try:
+            if config.is_migrating:
+                provider.migrate()
+            else:
+                provider.check()
+            queues = ", ".join(config.queues) if config.queues else "all declared"
+            who = f"{config.workers} workers of {config.settings.slots} slots"
+            say(f"{who}, queues: {queues}, database {provider.name}, pid {os.getpid()}")
+            return _run(config, provider)
+        finally:
+            provider.close()
+    finally:
+        held.release()
+
+
+def _run(config: Config, provider: StateProvider) -> int:
+    arbiter = Arbiter(config, provider, say)
+    code: int = Exit.FAILED
+    try:
+        code = arbiter.run()
+    finally:
+        _force_end(code)
+        arbiter.close()
+    return code
+
+
+def say(line: str) -> None:
+    """Tell the user something, on standard error."""
+    click.echo(f"durust: {line}", err=True)
+
+
+@main.group()
+def ctl() -> None:
+    """Speak to the running supervisor of this folder, or of a pidfile."""
+
+
+@ctl.command()
+@pidfile_option
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", envvar="DURUST_OUTPUT")
+def status(pidfile: Path | None, output: str) -> None:
+    """Show the supervisor and its workers."""
+    with one_clear_line(), _remote(pidfile) as remote:
+        overview = remote.status()
+    if output == "json":
+        click.echo(json.dumps(_as_json(overview)))
+    else:
+        _print_table(overview)
+
+
+@ctl.command()
+@pidfile_option
+def drain(pidfile: Path | None) -> None:
+    """End in order: finish or park what runs within the drain timeout, hand the rest back."""
+    _order(pidfile, quick=False)
+
+
+@ctl.command()
+@pidfile_option
+def stop(pidfile: Path | None) -> None:
+    """End at once: hand back what runs."""
+    _order(pidfile, quick=True)
+
+
+def _order(pidfile: Path | None, *, quick: bool) -> None:
+    with one_clear_line(), _remote(pidfile) as remote:
+        pid = remote.drain(quick=quick)
+    click.echo(f"the supervisor (pid {pid}) {'stops' if quick else 'drains'}")
+
+
+@contextmanager
+def _remote(pidfile: Path | None) -> Iterator[Remote]:
+    remote = Remote((pidfile or default_pidfile()).absolute())
+    try:
+        yield remote
+    finally:
+        remote.close()
+
+
+def _as_json(overview: Overview) -> dict[str, object]:
+    supervisor = overview.supervisor
+    return {
+        "supervisor_id": supervisor.supervisor_id,
+        "pid": supervisor.pid,
+        "state": supervisor.state,
+        "wanted": supervisor.workers,
+        "deaths": supervisor.deaths,
+        "handed_back": supervisor.handed_back,
+        "dropped_frames": supervisor.dropped,
+        "database_away": supervisor.is_database_away,
+        "workers": [{name: getattr(worker, name) for name in worker.__struct_fields__} for worker in overview.workers],
+    }
+
+
+def _print_table(overview: Overview) -> None:
+    supervisor = overview.supervisor
+    away = ", the database does not answer" if supervisor.is_database_away else ""
+    click.echo(
+        f"supervisor pid {supervisor.pid}: {supervisor.state}{away}; {supervisor.deaths} deaths, "
+        f"{supervisor.handed_back} workflows handed back"
+    )
+    table = Table("worker", "state", "pid", "running", "done", "failed", "steps", "up")
+    for worker in overview.workers:
+        counts = (worker.pid, worker.running, worker.done, worker.failed, worker.steps)
+        table.add_row(str(worker.index), worker.state, *map(str, counts), f"{worker.up_seconds:.0f} s")
+    Console().print(table)
+
+
+def _set_up_log(*, is_verbose: bool) -> None:
+    """Show what happens inside only if asked for; what a user has to know is said in plain lines."""
+    if is_verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    else:
+        logging.getLogger("durust").addHandler(logging.NullHandler())
+
+
+def _force_end(code: int) -> None:
+    """End the process by force if its end takes too long: threads may wait for a database that does not answer."""
+
+    def force() -> None:
+        clock.pause(EXIT_SECONDS)
+        os._exit(code)
+
+    threading.Thread(target=force, name="durust-exit", daemon=True).start()
