@@ -7,10 +7,11 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, Protocol
 
 from durust import clock
-from durust.codec import Codec
+from durust.codec import PICKLE, Codec
 from durust.engine.current import CURRENT, Activity
 from durust.engine.drive import AwaitingDriver, BlockingDriver, acall, call
 from durust.engine.journal import Journal
@@ -50,6 +51,8 @@ class Execution:
 
     def __init__(self, claimed: Claimed, definition: Definition, codec: Codec) -> None:
         self.claimed, self.definition, self.codec = claimed, definition, codec
+        # The row has one column for the form of its inputs and of its outcome, so the outcome follows the inputs.
+        self.outcome_codec = codec if claimed.serialization == PICKLE else replace(codec, serializer="json")
         begun = clock.monotonic()
         self.run = Run(claimed, lambda: claimed.now_ms + int((clock.monotonic() - begun) * 1000))
         self.blocking: BlockingDriver | None = None
@@ -293,19 +296,19 @@ class Runner:
 
     def _prepare(self, execution: Execution) -> tuple[Any, Any] | Conclusion:
         """Return the arguments for the body, or the routine that ends a run which cannot start."""
-        claimed, definition, codec = execution.claimed, execution.definition, execution.codec
+        claimed, definition, codec = execution.claimed, execution.definition, execution.outcome_codec
         if claimed.attempts > definition.max_recovery_attempts + 1:
             exceeded = MaxRecoveryAttemptsExceeded(claimed.lease.workflow_id, claimed.attempts - 1)
             return set_aside(execution.run, codec, exceeded, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED)
         try:
-            arguments, named = codec.load_arguments(claimed.inputs, claimed.serialization, definition.shape)
+            arguments, named = execution.codec.load_arguments(claimed.inputs, claimed.serialization, definition.shape)
             definition.shape.bind(arguments, named)
         except (SerializationError, TypeError) as error:
             return set_aside(execution.run, codec, error, Status.ERROR)
         return arguments, named
 
     def _conclusion(self, execution: Execution, ended: Ended) -> Conclusion:
-        return conclude(execution.run, ended, execution.codec, execution.definition.shape.result)
+        return conclude(execution.run, ended, execution.outcome_codec, execution.definition.shape.result)
 
     def _end(self, execution: Execution, written: FinishWorkflow | None) -> None:
         """Give back what the run held. Never raises."""
