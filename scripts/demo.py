@@ -360,7 +360,8 @@ def main(files: int | None, workers: str, folder: Path | None) -> None:
         with work_folder(base) as made:
             show(base, made, workers, files, console)
     except (Failure, DurustError) as error:
-        console.print(f"failed: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        complaints = Console(stderr=True)
+        complaints.print(f"failed: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
