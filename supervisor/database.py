@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from durust import clock
 from durust.engine.hints import Ear
 from durust.engine.sweeper import Sweeper
+from durust.failpoints import failpoint
 from durust.model.filters import Scope, SweepRequest
 from durust.model.records import Swept
 from durust.settings import Settings
@@ -72,7 +73,8 @@ class Database:
     def _request(self) -> SweepRequest:
         if self._scope is None:
             raise RuntimeError("the sweep was started before its scope was known")
-        reap = self._patience.may_reap(clock.boottime())
+        # The failpoint leaves the dead of other hosts alone, so that a test sees what then happens: nothing.
+        reap = self._patience.may_reap(clock.boottime()) and not failpoint("supervisor.reap")
         return SweepRequest(self._supervisor_id, self._scope, reap=reap)
 
     def _swept(self, swept: Swept) -> None:

@@ -73,11 +73,19 @@ class Up:
 
     def kill_all(self) -> None:
         """Kill the supervisor and all its workers at once, like a power failure."""
-        victims = [*self.workers(), psutil.Process(self.pid)]
-        for victim in victims:
-            victim.suspend()
+        victims = self.stop_all()
         for victim in victims:
             victim.kill()
+
+    def stop_all(self) -> list[psutil.Process]:
+        """Stop the supervisor and all its workers, and return them: first the workers."""
+        # The supervisor first, so that it starts no other worker meanwhile.
+        supervisor = psutil.Process(self.pid)
+        supervisor.suspend()
+        workers = self.workers()
+        for worker in workers:
+            worker.suspend()
+        return [*workers, supervisor]
 
     def _came_up(self) -> int:
         return len(re.findall(r"worker \d+ \(pid \d+\) is up", self.said))
@@ -108,7 +116,8 @@ def up(durust: Callable[..., Spawned], tmp_path: Path) -> StartUp:
 
     def start(module: str, *options: str, url: str, env: dict[str, str] | None = None) -> Up:
         pidfile = tmp_path / f"{clock.random_token()}.pid"
-        process = durust("up", module, "--db", url, "--pidfile", str(pidfile), *options, env=env)
+        env = {"DURUST_DATABASE_URL": url, **(env or {})}
+        process = durust("up", module, "--pidfile", str(pidfile), *options, env=env)
         return Up(process, pidfile)
 
     return start

@@ -6,6 +6,8 @@ import ctypes
 import os
 from pathlib import Path
 
+import psycopg
+
 import durust
 from durust import DurableContext, SyncDurableContext, WorkflowQueue, clock
 
@@ -57,6 +59,17 @@ def gated(ctx: SyncDurableContext, name: str, gate: str) -> str:
 def wait_for_file(path: str) -> None:
     while not Path(path).exists():
         clock.pause(0.02)
+    if PLANTED == "unguarded":
+        write_unguarded()
+
+
+def write_unguarded() -> None:
+    """Add a step to every workflow without asking who owns it, as nobody may."""
+    with psycopg.connect(os.environ["DURUST_DATABASE_URL"]) as connection:
+        connection.execute(
+            "insert into dbos.operation_outputs (workflow_uuid, function_id, function_name)"
+            " select workflow_uuid, 99, 'unguarded' from dbos.workflow_status on conflict do nothing"
+        )
 
 
 @durust.workflow
