@@ -70,6 +70,10 @@ class Config:
             if value is not None
         }
         settings = _settings(environment, overrides)
+        if settings.lease_seconds - settings.lease_margin_seconds < 2 * settings.beat_seconds:
+            margin, beat = settings.lease_margin_seconds, settings.beat_seconds
+            wanted = f"must be longer than its margin of {margin:g} s by two beats of {beat:g} s"
+            raise InvalidArgument("lease-seconds", settings.lease_seconds, wanted)
         # Both sides of a lease must count with the same length, whatever an application's own engine says.
         overrides |= {"lease_seconds": settings.lease_seconds, "beat_seconds": settings.beat_seconds}
         return cls(

@@ -69,6 +69,11 @@ def test_a_shorter_lease_gets_faster_beats() -> None:
     assert (settings.lease_seconds, settings.beat_seconds) == (2.0, 0.4)
 
 
+def test_a_lease_that_no_worker_could_trust_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="longer than its margin of 1 s by two beats"):
+        read(lease_seconds=1.0)
+
+
 def test_workers_are_told_the_lease_that_the_supervisor_counts_with() -> None:
     config = read(slots=7, lease_seconds=3.0)
 
