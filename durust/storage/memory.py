@@ -128,9 +128,7 @@ class InMemoryProvider:
                 if row.status is DELAYED and _is_in(request.scope, row)
             )
             due = [key for until, key in waiting if until <= now][: request.limit]
-            queued = [self._tables.move(key, Event.DUE, updated_at_ms=now) for key in due]
-            for key in due:
-                self._tables.waits.pop(key, None)
+            queued = [self._tables.fall_due(key) for key in due]
             reaped = self._lapsed(request) if request.reap else ()
             released = self._tables.retire(reaped, "its lease lapsed")
             orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))

@@ -165,6 +165,9 @@ class Tables:
         row = self._unwind(write.lease, Event.PARK)
         self.waits[row.workflow_id] = write.waits
         self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
+        # What is waited for may have come before the run was set aside: nobody would look at it again at once.
+        if write.until_ms <= clock.now_ms():
+            self.fall_due(row.workflow_id)
         return Recorded()
 
     def _hand_back(self, write: HandBack) -> Outcome:
@@ -235,6 +238,11 @@ class Tables:
         executor = self.executors[write.executor_id]
         executor.row = replace(executor.row, state="DRAINING")
         return Recorded()
+
+    def fall_due(self, workflow_id: str) -> WorkflowRow:
+        """Queue a delayed row; it waits for nothing any more."""
+        self.waits.pop(workflow_id, None)
+        return self.move(workflow_id, Event.DUE, delay_until_ms=None, updated_at_ms=clock.now_ms())
 
     def retire(self, executor_ids: Iterable[str], why: str) -> Released:
         """Declare executors DEAD and release what they hold."""

@@ -21,7 +21,7 @@ PROVIDERS = [name for name in ("memory", "sqlite", "postgres") if find_spec(f"du
 SHARED = [name for name in PROVIDERS if name != "memory"]
 """The kinds that several processes can use, for `@pytest.mark.parametrize("url", SHARED, indirect=True)`."""
 
-_FIELDS = {"application_name": "app_name"}
+_FIELDS = {"application_name": "app_name", "delay_until_epoch_ms": "delay_until_ms"}
 
 Rewrite = Callable[..., None]
 """`rewrite(workflow_id, column=value)` changes a column of a workflow behind the provider's back."""
@@ -64,7 +64,12 @@ def open_provider(url: str) -> StateProvider:
 
 @pytest.fixture
 def rewrite(url: str, provider: StateProvider) -> Rewrite:
-    """Return `rewrite`, for what another library or a bug could leave behind."""
+    """Return `rewrite`, for what another library, a bug or the passing of time could leave behind."""
+    return rewriter(url, provider)
+
+
+def rewriter(url: str, provider: StateProvider) -> Rewrite:
+    """Return `rewrite` for a provider on the database at *url*."""
 
     def change(workflow_id: str, **columns: Any) -> None:
         [(column, value)] = columns.items()

@@ -27,7 +27,7 @@ from tests.conformance.builders import (
     sweep,
     want,
 )
-from tests.support.waiting import eventually
+from tests.conformance.conftest import Rewrite
 
 
 def test_a_parked_run_waits_until_its_instant_without_an_owner(provider: StateProvider) -> None:
@@ -47,6 +47,25 @@ def test_a_parked_run_waits_until_its_instant_without_an_owner(provider: StatePr
         attempts=0,
         started_at_ms=None,
         delay_until_ms=9_000_000_000_000,
+        updated_at_ms=after.updated_at_ms,
+    )
+
+
+def test_a_run_whose_instant_is_over_when_it_parks_is_queued_at_once(provider: StateProvider) -> None:
+    claimed = make_claimed(provider, "a")
+    before = row_of(provider, "a")
+
+    outcome = commit_one(provider, park(claimed, until_ms=1))
+
+    after = row_of(provider, "a")
+    assert outcome == Recorded()
+    assert after == replace(
+        before,
+        status=Status.ENQUEUED,
+        executor_id=None,
+        token=None,
+        attempts=0,
+        started_at_ms=None,
         updated_at_ms=after.updated_at_ms,
     )
 
@@ -80,11 +99,14 @@ def test_a_run_without_a_queue_goes_to_the_internal_one(provider: StateProvider,
     assert (row.queue, row.attempts) == (INTERNAL_QUEUE, 0)
 
 
-def test_a_parked_run_is_claimed_again_when_it_is_due_with_its_history(provider: StateProvider) -> None:
+def test_a_parked_run_is_claimed_again_when_it_is_due_with_its_history(
+    provider: StateProvider, rewrite: Rewrite
+) -> None:
     claimed = make_claimed(provider, "a")
     commit(provider, record_step(claimed, 1))
     commit(provider, record_sleep(claimed, 2, after=1, seconds=0.001))
-    commit(provider, park(claimed, after=2, until_ms=1))
+    commit(provider, park(claimed, after=2))
+    rewrite("a", delay_until_epoch_ms=1)
     swept = sweep(provider)
 
     [again] = provider.claim(want(make_executor(provider, "second"), claimed.queue or ""))
@@ -181,7 +203,6 @@ def test_a_run_parks_again_and_again_without_an_attempt(provider: StateProvider)
 
     for _ in range(3):
         assert commit_one(provider, park(claimed, until_ms=1)) == Recorded()
-        assert eventually(lambda: sweep(provider).due) == 1
         [claimed] = provider.claim(want("first", queue))
         attempts.append(claimed.attempts)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from durust.model.records import Swept
+from durust.model.records import Claimed, Lease, Swept
 from durust.model.status import Status
 from durust.model.writes import INTERNAL_QUEUE, Alive, Beat, Fenced, Retire
 from durust.storage.provider import StateProvider
@@ -18,6 +18,7 @@ from tests.conformance.builders import (
     executor,
     finish,
     lapse,
+    lease_of,
     make_claimed,
     make_enqueued,
     make_executor,
@@ -43,9 +44,8 @@ def test_a_delay_that_is_over_queues_its_row(provider: StateProvider) -> None:
     swept = eventually(lambda: next((found for found in [sweep(provider)] if found.due), None))
 
     after = row_of(provider, "a")
-    assert swept
     assert swept == Swept(due=1, queues=frozenset({QUEUE}))
-    assert after == replace(before, status=Status.ENQUEUED, updated_at_ms=after.updated_at_ms)
+    assert after == replace(before, status=Status.ENQUEUED, delay_until_ms=None, updated_at_ms=after.updated_at_ms)
 
 
 def test_a_delay_that_is_not_over_is_told(provider: StateProvider) -> None:
@@ -58,9 +58,16 @@ def test_a_delay_that_is_not_over_is_told(provider: StateProvider) -> None:
     assert 30 < (swept.next_due_seconds or 0) <= 60
 
 
-def test_a_parked_run_that_is_due_is_queued_where_it_came_from(provider: StateProvider) -> None:
+def make_due(provider: StateProvider, rewrite: Rewrite, *runs: Claimed | Lease) -> None:
+    """Park *runs* and let their instants pass, the last one's first."""
+    for number, run in enumerate(runs):
+        commit(provider, park(run))
+        rewrite(lease_of(run).workflow_id, delay_until_epoch_ms=len(runs) - number)
+
+
+def test_a_parked_run_that_is_due_is_queued_where_it_came_from(provider: StateProvider, rewrite: Rewrite) -> None:
     queued, direct = make_claimed(provider, "a"), make_started(provider, "b")
-    commit(provider, park(queued, until_ms=1), park(direct, until_ms=1))
+    make_due(provider, rewrite, queued, direct)
 
     swept = sweep(provider)
 
@@ -68,9 +75,8 @@ def test_a_parked_run_that_is_due_is_queued_where_it_came_from(provider: StatePr
     assert [row_of(provider, name).status for name in "ab"] == [Status.ENQUEUED, Status.ENQUEUED]
 
 
-def test_a_sweep_queues_the_earliest_within_its_limit_and_says_that_there_is_more(provider: StateProvider) -> None:
-    runs = [make_claimed(provider, name) for name in "abcde"]
-    commit(provider, *(park(run, until_ms=5 - number) for number, run in enumerate(runs)))
+def test_a_sweep_keeps_to_its_limit_and_says_that_there_is_more(provider: StateProvider, rewrite: Rewrite) -> None:
+    make_due(provider, rewrite, *(make_claimed(provider, name) for name in "abcde"))
 
     first, second, third = (sweep(provider, limit=2) for _ in range(3))
 
@@ -79,9 +85,8 @@ def test_a_sweep_queues_the_earliest_within_its_limit_and_says_that_there_is_mor
     assert (third.due, third.more, third.next_due_seconds) == (1, False, None)
 
 
-def test_a_limit_takes_the_rows_that_are_due_longest(provider: StateProvider) -> None:
-    runs = [make_claimed(provider, name) for name in "abc"]
-    commit(provider, *(park(run, until_ms=5 - number) for number, run in enumerate(runs)))
+def test_a_limit_takes_the_rows_that_are_due_longest(provider: StateProvider, rewrite: Rewrite) -> None:
+    make_due(provider, rewrite, *(make_claimed(provider, name) for name in "abc"))
 
     sweep(provider, limit=1)
 
@@ -137,10 +142,10 @@ def test_nobody_reaps_the_executors_of_his_own_supervisor(provider: StateProvide
     assert sweep(provider, by="another").reaped == ("first",)
 
 
-def test_a_sweep_without_reaping_reaps_nobody_and_does_the_rest(provider: StateProvider) -> None:
+def test_a_sweep_without_reaping_reaps_nobody_and_does_the_rest(provider: StateProvider, rewrite: Rewrite) -> None:
     make_claimed(provider, "a", by="first")
     lapse(provider, "first")
-    commit(provider, park(make_claimed(provider, "b", by="second"), until_ms=1))
+    make_due(provider, rewrite, make_claimed(provider, "b", by="second"))
 
     swept = sweep(provider, reap=False)
 
@@ -202,7 +207,7 @@ def test_orphans_are_freed_within_the_limit(provider: StateProvider, rewrite: Re
 
 
 def test_a_sweep_leaves_rows_of_another_application_alone(provider: StateProvider, rewrite: Rewrite) -> None:
-    commit(provider, park(make_claimed(provider, "a"), until_ms=1))
+    make_due(provider, rewrite, make_claimed(provider, "a"))
     make_claimed(provider, "b")
     rewrite("b", executor_id="du:unknown")
 
@@ -216,7 +221,7 @@ def test_rows_without_an_application_are_swept_by_whoever_knows_the_name(
     for name in ("ship", "unknown"):
         make_enqueued(provider, name, name=name, delay_seconds=600)
         rewrite(name, application_name=None)
-        rewrite(name, **{"delay_until_ms" if provider.name == "memory://" else "delay_until_epoch_ms": 1})
+        rewrite(name, delay_until_epoch_ms=1)
 
     swept = sweep(provider, app="whoever")
 
@@ -226,7 +231,7 @@ def test_rows_without_an_application_are_swept_by_whoever_knows_the_name(
 
 def test_everything_that_got_rows_is_named(provider: StateProvider, rewrite: Rewrite) -> None:
     parked, held, lost = (make_claimed(provider, name, by=f"du:{name}") for name in "abc")
-    commit(provider, park(parked, until_ms=1))
+    make_due(provider, rewrite, parked)
     lapse(provider, "du:b")
     rewrite("c", executor_id="du:unknown")
 
