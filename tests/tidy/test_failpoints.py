@@ -1,0 +1,52 @@
+"""The page about failpoints lists every one there is, and the drawn parts of the pages are up to date."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.tidy.sources import ROOT, library
+
+DOCS = ROOT / "docs"
+DRAWN = sorted(path.name for path in DOCS.glob("*.md") if "<!-- drawn: " in path.read_text(encoding="utf-8"))
+
+
+def named_in_code() -> set[str]:
+    """Return the names of all failpoints that the package hits by a literal name."""
+    return {
+        node.args[0].value
+        for source in library()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "failpoint"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def test_each_failpoint_of_the_code_stands_in_a_row_of_the_page() -> None:
+    page = (DOCS / "failpoints.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE)) == named_in_code()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_drawn_page_shows_what_the_code_has(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    drawn = runpy.run_path(str(ROOT / "scripts" / "draw_docs.py"))["drawn"]
+
+    assert page == drawn(page), "run scripts/draw_docs.py"
+
+
+def test_the_states_and_the_statements_are_drawn() -> None:
+    assert DRAWN == ["failpoints.md", "states.md"]
+
+
+def test_what_is_drawn_holds_both_ends_of_each_statement() -> None:
+    page = Path(DOCS / "failpoints.md").read_text(encoding="utf-8")
+
+    assert "`sql.record_steps.before`, `sql.record_steps.after`" in page
