@@ -255,15 +255,18 @@ class Arbiter:
             return
         self._died += 1
         lived_seconds = now - living.spawned_at
-        self._deaths.append(
+        self._remember(
             Death(index=living.index, at=now, lived_seconds=lived_seconds, returncode=returncode, line=member.line)
         )
-        self._past = replace(self._past, deaths=tuple(self._deaths))
         if plans.give_up(self._wanted, self._past) is None:
             wait = plans.spawn_at(living.index, self._past) - now
             then = f"; the next one starts in {wait:.1f} s" if 0 < wait < float("inf") else ""
             said = f": {member.line}" if member.line else ""
             self._say(f"{name} {how} after {lived_seconds:.1f} s{said}{then}")
+
+    def _remember(self, death: Death) -> None:
+        self._deaths.append(death)
+        self._past = replace(self._past, deaths=tuple(self._deaths))
 
     # Look
 
@@ -332,7 +335,13 @@ class Arbiter:
             orders=self._ear.orders,
             hints=self._ear.hints,
         )
-        child = Child.spawn(brief, self._page.fd)
+        try:
+            child = Child.spawn(brief, self._page.fd)
+        except OSError as error:
+            # The machine is short of processes or memory; the other workers go on, and this one is tried again.
+            self._say(f"worker {index} cannot start: {error}")
+            self._remember(Death(index=index, at=now, lived_seconds=0.0, returncode=1, line=str(error)))
+            return
         living = Living(index=index, pid=child.pid, state=State.STARTING, spawned_at=now)
         self._members[index] = Member(child, executor_id, living)
 
