@@ -51,9 +51,9 @@ Group = list[tuple[int, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one type of write is sent: what two writes of a statement must not share, the calls, and their results."""
+    """How one type of write is sent: what two in one statement must not share, if anything; the calls; the results."""
 
-    key: Callable[[Any], Any]
+    key: Callable[[Any], Any] | None
     calls: Callable[[list[Any]], list[Call]]
     read: Callable[[Group, Results], Answers]
 
@@ -96,37 +96,52 @@ def _groups(open_writes: Group) -> Iterator[tuple[type, Group]]:
         by_type.setdefault(type(item[1]), []).append(item)
     for kind in APPLY_ORDER:
         if kind in by_type:
-            firsts: dict[Any, tuple[int, Any]] = {}
-            for item in by_type[kind]:
-                firsts.setdefault(_KINDS[kind].key(item[1]), item)
-            yield kind, list(firsts.values())
+            yield kind, _firsts(by_type[kind], _KINDS[kind].key)
+
+
+def _firsts(group: Group, key: Callable[[Any], Any] | None) -> Group:
+    if key is None:
+        return group
+    firsts: dict[Any, tuple[int, Any]] = {}
+    for item in group:
+        firsts.setdefault(key(item[1]), item)
+    return list(firsts.values())
 
 
 def _classify(run: Run, unanswered: Group) -> Answers:
     """Answer what did not come back by what stands now."""
-    answers: Answers = {}
     runs = [item for item in unanswered if isinstance(item[1], _GUARDED)]
-    if runs:
-        [found] = run([_classification(runs)])
-        for (index, write), row in zip(runs, found, strict=True):
-            outcome = _explain(write, row)
-            if outcome is not None:
-                answers[index] = outcome
     starts = [item for item in unanswered if isinstance(item[1], StartWorkflow)]
+    answers: Answers = {}
+    if runs:
+        call = Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
+        answers |= _explained(runs, run([call])[0], _explain)
     if starts:
-        [found] = run([Call(SQL.classify_starts, columns.classify_starts([write for _, write in starts]))])
-        for (index, write), row in zip(starts, found, strict=True):
-            outcome = _explain_start(write, row)
-            if outcome is not None:
-                answers[index] = outcome
+        call = Call(SQL.classify_starts, columns.classify_starts([write for _, write in starts]))
+        answers |= _explained(starts, run([call])[0], _explain_start)
     return answers
 
 
 _GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack)
 
 
-def _classification(runs: Group) -> Call:
-    return Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
+def _key_of(write: Any) -> Any:
+    key = _KINDS[type(write)].key
+    return key(write) if key else None
+
+
+def _explained(group: Group, found: list[Row], explain: Callable[[Any, Row], Outcome | None]) -> Answers:
+    answers: Answers = {}
+    still_open = set()
+    for (index, write), row in zip(group, found, strict=True):
+        key = type(write), _key_of(write)
+        # What comes behind an open write of its key was not sent yet, so nothing explains it.
+        outcome = None if key in still_open else explain(write, row)
+        if outcome is None:
+            still_open.add(key)
+        else:
+            answers[index] = outcome
+    return answers
 
 
 def _explain(write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack, row: Row) -> Outcome | None:
@@ -185,11 +200,8 @@ def _by_place(found: Group, results: Results) -> Answers:
 
 
 def _starts(found: Group, results: Results) -> Answers:
-    came_back: dict[str, int] = dict(results[0])
-    answers: Answers = {
-        index: Recorded(now_ms=came_back[write.workflow_id]) for index, write in found if write.workflow_id in came_back
-    }
-    return answers
+    came_back = {row[0]: Duplicate(row[2]) if row[1] is None else Recorded(now_ms=row[1]) for row in results[0]}
+    return {index: came_back[write.workflow_id] for index, write in found if write.workflow_id in came_back}
 
 
 def _all_recorded(found: Group, _results: Results) -> Answers:
@@ -280,14 +292,14 @@ _KINDS: dict[type, _Kind] = {
         read=_by_id,
     ),
     Beat: _Kind(
-        key=id,
+        key=None,
         calls=lambda writes: [Call(SQL.beat, columns.beat(write)) for write in writes],
         read=_alive,
     ),
     DrainExecutor: _Kind(
-        key=lambda write: write.executor_id,
+        key=None,
         calls=lambda writes: [Call(SQL.drain_executors, columns.drain_executors(writes))],
         read=_drained,
     ),
-    Retire: _Kind(key=id, calls=_retirement, read=_released),
+    Retire: _Kind(key=None, calls=_retirement, read=_released),
 }

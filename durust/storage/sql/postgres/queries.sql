@@ -33,7 +33,7 @@ select i.name, i.worker_concurrency, i.app
 
 -- name: start_workflows
 -- A direct start holds its executor's row until it has committed, so a retirement either sees the new workflow or
--- comes first and refuses it.
+-- comes first and refuses it. Who holds a deduplication id is told from here, because the batch may end him later on.
 with live as materialized (
     select e.executor_id
       from durust.executors e
@@ -70,7 +70,13 @@ with live as materialized (
      where i.id in (select s.workflow_uuid from started s)
         on conflict (workflow_uuid) do update set inputs = excluded.inputs
 )
-select s.workflow_uuid, s.created_at from started s
+select s.workflow_uuid, s.created_at, null from started s
+ union all
+select i.id, null, d.workflow_uuid
+  from input i
+  join dbos.workflow_status d on d.queue_name = i.queue and d.deduplication_id = i.dedup
+ where i.dedup is not null
+   and not exists (select from dbos.workflow_status w where w.workflow_uuid = i.id)
 
 -- name: record_steps
 -- The scalar subselect of the chain condition is one index probe; as an EXISTS it was planned as a hashed scan.
