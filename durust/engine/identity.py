@@ -14,6 +14,8 @@ from durust.settings import Settings
 
 # Start times are told in clock ticks of 10 ms; two processes of one pid are never that close together.
 START_TOLERANCE_SECONDS = 0.05
+# Nobody sets a clock twice in the microseconds that one reading takes.
+READS_MAX = 10
 
 
 def registration(executor_id: str, supervisor_id: str, settings: Settings, app_version: str | None) -> RegisterExecutor:
@@ -25,7 +27,7 @@ def registration(executor_id: str, supervisor_id: str, settings: Settings, app_v
         boot_id=clock.boot_id(),
         pid_ns=clock.pid_namespace(),
         pid=os.getpid(),
-        pid_started=_started(psutil.Process()),
+        pid_started=_process(os.getpid())[1],
         app_name=settings.app_name,
         app_version=app_version,
         ttl_seconds=settings.lease_seconds,
@@ -40,16 +42,21 @@ def is_surely_gone(executor: ExecutorRow) -> bool:
     if not executor.boot_id or executor.boot_id != clock.boot_id() or executor.pid_ns != clock.pid_namespace():
         return False
     try:
-        process = psutil.Process(executor.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return abs(_started(process) - executor.pid_started) > START_TOLERANCE_SECONDS
+        process, started = _process(executor.pid)
+        return process.status() == psutil.STATUS_ZOMBIE or abs(started - executor.pid_started) > START_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
 
 
-def _started(process: psutil.Process) -> float:
-    """Return when a process started, in seconds since boot: calendar time would move when the host's clock is set."""
-    return process.create_time() - psutil.boot_time()
+def _process(pid: int) -> tuple[psutil.Process, float]:
+    """Return a process and when it started, in seconds since boot: calendar time moves when the host's clock is set."""
+    for _ in range(READS_MAX):
+        # psutil adds the boot time, which moves with the clock, so it has to be the same before and after.
+        booted = psutil.boot_time()
+        process = psutil.Process(pid)
+        started = process.create_time() - booted
+        if psutil.boot_time() == booted:
+            return process, started
+    raise psutil.AccessDenied(pid, msg="the host's clock does not hold still")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 # A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
 STOP_SECONDS = 5.0
+# How long the tasks that are left when a loop stops may take to end after their cancellation.
+CANCEL_SECONDS = 1.0
 
 
 class Loop:
@@ -39,11 +41,16 @@ class Loop:
         except RuntimeError:
             return False
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], keep: set[asyncio.Task[Any]]) -> None:
-        """Start a task on the loop, from any thread; *keep* holds it until it ends, so that it is not collected."""
+    def spawn(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, keep: set[asyncio.Task[Any]]
+    ) -> None:
+        """Start a task on the loop, from any thread; *keep* holds it until it ends, so that it is not collected.
+
+        Raises `RuntimeError` when the loop is closed.
+        """
 
         def begin() -> None:
-            task = self.loop.create_task(coroutine)
+            task = loop.create_task(function(*args))
             keep.add(task)
             task.add_done_callback(keep.discard)
 
@@ -68,7 +75,8 @@ class Loop:
         if self._thread is None or self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(STOP_SECONDS)
+        if self._thread is not threading.current_thread():
+            self._thread.join(STOP_SECONDS)
 
     @staticmethod
     def _work(loop: asyncio.AbstractEventLoop) -> None:
@@ -76,5 +84,19 @@ class Loop:
         try:
             loop.run_forever()
         finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(_wind_up(loop))
             loop.close()
+
+
+async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """End what user code left on the loop: tasks, async generators, the threads of `asyncio.to_thread`."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        ended, _ = await asyncio.wait(left, timeout=CANCEL_SECONDS)
+        for task in ended:
+            # Looked at, so that asyncio does not complain that nobody did.
+            _ = task.cancelled() or task.exception()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()

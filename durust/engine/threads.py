@@ -28,20 +28,23 @@ class _Worker:
         self._job = job
         self._handed.release()
 
+    def dismiss(self) -> None:
+        self._handed.release()
+
     def _work(self) -> None:
-        while True:
-            job, self._job = self._job, None
-            if job is not None:
-                try:
-                    job()
-                except BaseException as error:  # noqa: BLE001  a job reports its own end; nothing may kill the thread
-                    emit("service_failed", service="thread pool", error=repr(error))
-                del job
-            self._pool.rest(self)
+        while (job := self._job) is not None:
+            self._job = None
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001  a job reports its own end; nothing may kill the thread
+                emit("service_failed", service="thread pool", error=repr(error))
+            del job
+            if not self._pool.rest(self):
+                return
             if not self._handed.acquire(timeout=IDLE_SECONDS):
                 if self._pool.leave(self):
                     return
-                # A job was handed over between the timeout and the leaving.
+                # A job was handed over, or the worker dismissed, between the timeout and the leaving.
                 self._handed.acquire()
 
 
@@ -52,6 +55,7 @@ class ThreadPool:
         self._mutex = threading.Lock()
         self._idle: list[_Worker] = []
         self._made = 0
+        self._is_closed = False
 
     def run(self, job: Callable[[], None]) -> None:
         """Start *job* in an idle thread, the one that rested last, or in a new one."""
@@ -67,13 +71,23 @@ class ThreadPool:
         else:
             worker.hand(job)
 
-    def rest(self, worker: _Worker) -> None:
-        """Take a thread that has nothing to do."""
+    def close(self) -> None:
+        """Let the idle threads go, and each other one when its job ends."""
         with self._mutex:
-            self._idle.append(worker)
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.dismiss()
+
+    def rest(self, worker: _Worker) -> bool:
+        """Take a thread that has nothing to do; False when it may go."""
+        with self._mutex:
+            if not self._is_closed:
+                self._idle.append(worker)
+            return not self._is_closed
 
     def leave(self, worker: _Worker) -> bool:
-        """Let an idle thread go; False when a job has been handed to it meanwhile."""
+        """Let an idle thread go; False when a job has been handed to it, or it was dismissed, meanwhile."""
         with self._mutex:
             if worker in self._idle:
                 self._idle.remove(worker)
