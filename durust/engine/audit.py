@@ -11,7 +11,7 @@ from durust.engine.service import Seconds, Service
 from durust.model.filters import ListFilter
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.writes import HandBack
+from durust.model.writes import HandBack, Recorded
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 
@@ -40,8 +40,10 @@ class Audit(Service):
         me = self._executor_id()
         with self._claim_mutex:
             rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
-            stranded = [row for row in rows if row.token and not self._runner.holds(row.workflow_id, row.token)]
+            stranded = [row for row in rows if row.token and not self._runner.holds(row.token)]
         for row in stranded:
-            emit("hands_back_unowned", workflow=row.workflow_id)
-            self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "")))
+            outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "")))
+            # A run that ended between the look and the comparison is refused, and is nothing to tell of.
+            if isinstance(outcome, Recorded):
+                emit("hands_back_unowned", workflow=row.workflow_id)
         return self._cadence

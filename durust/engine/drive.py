@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
+from durust import clock
 from durust.engine.journal import Journal
 from durust.engine.ticket import LoopTicket
 from durust.engine.turns import Turn, Turns
@@ -23,6 +25,10 @@ T = TypeVar("T")
 DISTRUST_PAUSE_SECONDS = 0.05
 # How long a coroutine leaves a full journal alone before it looks again: a large batch commits in about that time.
 FULL_PAUSE_SECONDS = 0.005
+# A body that goes on asking after its run was closed is refused at once this often, as an honest unwinding needs; from
+# then on each refusal is slow, so that a loop around a bare `except` does not burn a core.
+QUICK_REFUSALS = 100
+REFUSAL_PAUSE_SECONDS = 0.1
 
 
 class Ground(Protocol):
@@ -57,8 +63,17 @@ class BlockingDriver:
         if (pending := self._pending) is not None:
             pending.cancel()
 
+    def operate(self, routine: Routine[T]) -> T:
+        """Carry an operation's routine through and return its result. Raises `Unwind` when the run is closed."""
+        if self._run.is_closed():
+            self._refuse()
+        try:
+            return self.drive(routine)
+        except Exception as error:  # noqa: BLE001  how a step ends is a value, so this is a fault of what carries it
+            self._run.break_off(error)
+
     def drive(self, routine: Routine[T]) -> T:
-        """Carry the routine through and return its result."""
+        """Carry a routine through that is no operation of the body."""
         reply: Any = None
         while True:
             try:
@@ -100,6 +115,12 @@ class BlockingDriver:
         finally:
             self._pending = None
 
+    def _refuse(self) -> NoReturn:
+        self._run.refusals += 1
+        if self._run.refusals > QUICK_REFUSALS:
+            clock.pause(REFUSAL_PAUSE_SECONDS)
+        raise Unwind("the run is closed")
+
     def _pause(self, seconds: float) -> None:
         self._closing.wait(seconds)
         self._run.ensure_open()
@@ -117,20 +138,31 @@ class BlockingDriver:
 class AwaitingDriver:
     """Drives the routines of an async run on its loop."""
 
-    def __init__(self, run: Run, ground: Ground, turns: Turns) -> None:
-        self._run, self._ground, self._turns = run, ground, turns
+    def __init__(self, run: Run, ground: Ground, turns: Turns, unwind: Callable[[], None]) -> None:
+        self._run, self._ground, self._turns, self._unwind = run, ground, turns, unwind
         self._loop = asyncio.get_running_loop()
 
     async def operate(self, place: int, routine: Routine[T]) -> T:
-        """Carry an operation's routine through and return its result when it is its turn."""
-        self._run.ensure_open()
+        """Carry an operation's routine through and return its result when it is its turn.
+
+        Raises `Unwind` when the run is closed. A cancellation that comes when the operation has completed is late: the
+        operation comes back, as it will in every replay, and its task is cancelled right after.
+        """
+        if self._run.is_closed():
+            await self._refuse()
         turn = self._turns.enter(place)
         try:
             result = await self.drive(routine, turn)
             await self._turns.deliver(turn)
+        except Exception as error:  # noqa: BLE001  how a step ends is a value, so this is a fault of what carries it
+            self._run.break_off(error)
         finally:
             self._turns.leave(turn)
+            if self._run.is_closed():
+                self._unwind()
         self._run.ensure_open()
+        if turn.is_cancelled and turn.task is not None:
+            self._loop.call_soon(_cancel_again, turn.task)
         return result
 
     async def drive(self, routine: Routine[T], turn: Turn | None = None) -> T:
@@ -143,9 +175,7 @@ class AwaitingDriver:
                 return stop.value  # type: ignore[no-any-return]  # a generator's value is untyped in the exception
             match effect:
                 case Commit(write):
-                    if turn is not None and isinstance(write, RecordStep):
-                        self._turns.commits(turn, write.completed_at_ms)
-                    reply = await self._commit(write)
+                    reply = await self._commit(write, turn)
                 case Call(body, is_async):
                     reply = await self._call(body, is_async=is_async)
                 case Pause(seconds):
@@ -157,13 +187,29 @@ class AwaitingDriver:
                     await self._turns.sleep_until(turn, until_ms)
                     reply = None
 
-    async def _commit(self, write: RunWrite) -> Outcome:
+    async def _refuse(self) -> NoReturn:
+        self._unwind()
+        self._run.refusals += 1
+        # Even a quick refusal lets the loop go round: a body that swallows it must not hold up everybody else's.
+        await asyncio.sleep(REFUSAL_PAUSE_SECONDS if self._run.refusals > QUICK_REFUSALS else 0)
+        raise Unwind("the run is closed")
+
+    async def _commit(self, write: RunWrite, turn: Turn | None) -> Outcome:
         # A poll, because the journal's room is a matter of threads and this is rare.
         while self._ground.journal.is_full():  # noqa: ASYNC110  see above
             await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
+        if turn is not None and isinstance(write, RecordStep):
+            self._turns.commits(turn, write.completed_at_ms)
         self._ground.journal.submit(write, ticket)
-        return await ticket.future
+        while True:
+            try:
+                return await ticket.future
+            except asyncio.CancelledError:
+                if turn is None or not isinstance(write, RecordStep) or self._run.is_closed():
+                    raise
+                turn.is_cancelled = True
+                ticket.renew()
 
     async def _call(self, body: Any, *, is_async: bool) -> Ended:
         while not self._ground.trusted():
@@ -175,6 +221,13 @@ class AwaitingDriver:
         if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
             return await acall(lambda: ended.value)
         return ended
+
+
+def _cancel_again(task: asyncio.Task[Any]) -> None:
+    # A timeout that has taken its cancellation back meanwhile is done with it.
+    if not task.done() and task.cancelling():
+        task.uncancel()
+        task.cancel()
 
 
 def call(body: Any) -> Ended:

@@ -6,7 +6,8 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from durust.engine.slots import Slots
 from durust.engine.threads import ThreadPool
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
-from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, SerializationError
+from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.records import Claimed
 from durust.model.status import Status
@@ -59,6 +60,7 @@ class Execution:
         self.turns: Turns | None = None
         self.main: asyncio.Task[Any] | None = None
         self.in_body = False
+        self.is_unwinding = False
         self.ended = threading.Event()
 
 
@@ -83,11 +85,12 @@ class Runner:
         self._contexts, self._finished, self._tally = contexts, finished, tally
         self._pool = ThreadPool()
         self._mutex = threading.Lock()
-        self._held: dict[str, str] = {}
+        self._held: set[str] = set()
         self._executions: dict[str, Execution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step_gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
         self._park_at_once = False
+        self._is_closed = False
 
     # What an engine asks for
 
@@ -96,41 +99,50 @@ class Runner:
         chosen = serializer or (definition.serializer if definition else None) or self._settings.serializer
         return Codec(serializer=chosen, value_bytes_max=self._settings.value_bytes_max)
 
-    def reserve(self, workflow_id: str, token: str) -> bool:
+    def reserve(self, token: str) -> None:
         """Enter a claim that is about to be made, so that the audit does not take it for a stranded one."""
         with self._mutex:
-            if workflow_id in self._held:
-                return False
-            self._held[workflow_id] = token
-            return True
+            self._held.add(token)
 
-    def forget(self, workflow_id: str, token: str) -> None:
+    def forget(self, token: str) -> None:
         """Take back a reservation that came to nothing."""
         with self._mutex:
-            if self._held.get(workflow_id) == token:
-                del self._held[workflow_id]
+            self._held.discard(token)
 
-    def holds(self, workflow_id: str, token: str) -> bool:
+    def holds(self, token: str) -> bool:
         """Tell whether that claim runs here, or is about to."""
-        return self._held.get(workflow_id) == token
+        return token in self._held
 
     def start(self, claimed: Claimed, definition: Definition) -> None:
-        """Run a claimed workflow; its slot is taken already."""
+        """Run a claimed workflow; its slot is taken already, and given back when this raises."""
+        execution = Execution(claimed, definition, self.codec(definition))
         with self._mutex:
-            self._held[claimed.lease.workflow_id] = claimed.lease.token
-            execution = Execution(claimed, definition, self.codec(definition))
+            self._held.add(claimed.lease.token)
             self._executions[claimed.lease.token] = execution
-        failpoint("run.claimed")
-        if definition.is_async:
-            self._loop.spawn(self._run_async(execution), self._tasks)
-        else:
-            context = contextvars.copy_context()
-            self._pool.run(lambda: context.run(self._run_sync, execution))
+            is_closed = self._is_closed
+        try:
+            failpoint("run.claimed")
+            if is_closed:
+                raise ProviderUnavailable("the engine", "it was closed while a workflow was started")
+            if definition.is_async:
+                self._loop.spawn(self._run_async, execution, keep=self._tasks)
+            else:
+                context = contextvars.copy_context()
+                self._pool.run(lambda: context.run(self._run_sync, execution))
+        except BaseException:
+            self._end(execution, None)
+            raise
 
     def running(self) -> list[Execution]:
         """Return what runs now."""
         with self._mutex:
             return list(self._executions.values())
+
+    def close(self) -> None:
+        """Start nothing any more, and let the threads go."""
+        with self._mutex:
+            self._is_closed = True
+        self._pool.close()
 
     def park_at_once(self) -> None:
         """From now on every wait parks at once, however short it is."""
@@ -142,7 +154,7 @@ class Runner:
         if execution.blocking is not None:
             execution.blocking.interrupt()
         else:
-            self._loop.call(self._cancel, execution, CANCELS_MAX)
+            self._loop.call(self._unwind, execution)
 
     # The ground that drivers stand on
 
@@ -163,14 +175,14 @@ class Runner:
 
         def end(task: asyncio.Task[Ended]) -> None:
             self._tasks.discard(task)
-            if answer.done():
-                return
-            if task.cancelled():
-                answer.cancel()
-            elif (error := task.exception()) is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(task.result())
+            # The waiting thread may cancel the answer at any moment.
+            with suppress(InvalidStateError):
+                if task.cancelled():
+                    answer.cancel()
+                elif (error := task.exception()) is not None:
+                    answer.set_exception(error)
+                else:
+                    answer.set_result(task.result())
 
         self._loop.loop.call_soon_threadsafe(begin, context=context)
         return answer
@@ -182,17 +194,27 @@ class Runner:
         answer: asyncio.Future[Ended | BaseException] = loop.create_future()
         context = contextvars.copy_context()
 
+        def settle(ended: Ended | BaseException) -> None:
+            # The thread is free now, and not when the coroutine stopped waiting for it.
+            gate.release()
+            if not answer.done():
+                answer.set_result(ended)
+
         def work() -> None:
             ended: Ended | BaseException
             try:
                 ended = context.run(call, body)
             except BaseException as unwinding:  # noqa: BLE001  carried over to the coroutine, which raises it
                 ended = unwinding
-            self._loop.call(_settle, answer, ended)
+            self._loop.call(settle, ended)
 
-        async with gate:
+        await gate.acquire()
+        try:
             self._pool.run(work)
-            ended = await answer
+        except BaseException:
+            gate.release()
+            raise
+        ended = await answer
         if isinstance(ended, BaseException):
             raise ended
         return ended
@@ -223,12 +245,11 @@ class Runner:
         run = execution.run
         execution.main = asyncio.current_task()
         turns = execution.turns = Turns(
-            run.replay,
-            run.now_ms,
+            run,
             lambda until_ms, places: self._park(execution, driver, until_ms, places),
             self.park_after_ms,
         )
-        driver = AwaitingDriver(run, self, turns)
+        driver = AwaitingDriver(run, self, turns, lambda: self._unwind(execution))
         written: FinishWorkflow | None = None
         try:
             ready = self._prepare(execution)
@@ -255,9 +276,11 @@ class Runner:
             ended = Raised(error)
         execution.in_body = False
         main = asyncio.current_task()
-        while main is not None and main.cancelling():
-            # Cancelled in order to unwind: that is done now, and the end has still to be written.
-            main.uncancel()
+        if main is not None and main.cancelling():
+            if isinstance(ended, Raised) and isinstance(ended.error, asyncio.CancelledError):
+                # Not the engine, which closes a run first, but the end of the caller's loop: another process goes on.
+                execution.run.close(Verdict.HANDED_BACK)
+            await _shake_off(main)
         left = turns.tasks() - {main}
         if left:
             # Tasks that the body left behind: no operation of theirs may be recorded after its end.
@@ -276,9 +299,16 @@ class Runner:
                 await driver.drive(park(execution.run, until_ms, places))
             except ProviderUnavailable as error:
                 emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
-            self._cancel(execution, CANCELS_MAX)
+            self._unwind(execution)
 
-        self._loop.spawn(set_aside_and_unwind(), self._tasks)
+        self._loop.spawn(set_aside_and_unwind, keep=self._tasks)
+
+    def _unwind(self, execution: Execution) -> None:
+        """Begin to cancel what a closed run still does. Called on the loop."""
+        if not execution.is_unwinding:
+            execution.is_unwinding = True
+            # Not at once: a task that cancels itself hears of it at its next wait, which may be after its end.
+            asyncio.get_running_loop().call_soon(self._cancel, execution, CANCELS_MAX)
 
     def _cancel(self, execution: Execution, left: int) -> None:
         """Cancel what a closed run still does, again and again while its body swallows that."""
@@ -303,7 +333,7 @@ class Runner:
         try:
             arguments, named = execution.codec.load_arguments(claimed.inputs, claimed.serialization, definition.shape)
             definition.shape.bind(arguments, named)
-        except (SerializationError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  arguments from the database, rebuilt by classes of the user's
             return set_aside(execution.run, codec, error, Status.ERROR)
         return arguments, named
 
@@ -314,11 +344,10 @@ class Runner:
         """Give back what the run held. Never raises."""
         if execution.turns is not None:
             execution.turns.close()
-        lease = execution.run.lease
+        token = execution.run.lease.token
         with self._mutex:
-            self._executions.pop(lease.token, None)
-            if self._held.get(lease.workflow_id) == lease.token:
-                del self._held[lease.workflow_id]
+            self._executions.pop(token, None)
+            self._held.discard(token)
         execution.ended.set()
         self._slots.give_back(execution.claimed.queue)
         if written is not None:
@@ -335,6 +364,9 @@ def call_body(fn: Callable[..., Any], context: Any, arguments: Any, named: Any) 
         return Raised(error)
 
 
-def _settle(answer: asyncio.Future[Ended | BaseException], ended: Ended | BaseException) -> None:
-    if not answer.done():
-        answer.set_result(ended)
+async def _shake_off(task: asyncio.Task[Any]) -> None:
+    """Forget the cancellations of the current task, one that is still to be thrown included."""
+    while task.cancelling():
+        task.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)

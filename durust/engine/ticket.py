@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from durust.model.writes import Outcome
@@ -58,6 +59,11 @@ class LoopTicket:
         """Take the answer in; `deliver` hands it over on the loop, once for a whole batch."""
         self.answer = outcome
 
+    def renew(self) -> None:
+        """Make the ticket awaitable again after a cancellation of its await. Called on the loop."""
+        if self.future.cancelled():
+            self.future = self.loop.create_future()
+
 
 def deliver(tickets: Iterable[Ticket]) -> None:
     """Wake each event loop once for all of its settled tickets."""
@@ -67,7 +73,7 @@ def deliver(tickets: Iterable[Ticket]) -> None:
             loops.setdefault(ticket.loop, []).append(ticket)
     for loop, mine in loops.items():
         # A loop that was closed has nobody left who could hear.
-        if not loop.is_closed():
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_resolve, mine)
 
 

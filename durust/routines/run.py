@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import NamedTuple, NoReturn
 
-from durust.errors import StepDiverged, Unwind
+from durust.errors import ProviderUnavailable, StepDiverged, Unwind
 from durust.model.records import Checkpoint, Claimed, Lease
 from durust.model.writes import Diverged, Fenced, HistoryLost, Outcome, Recorded, Refused
 from durust.telemetry import emit
+
+SLEEP_NAME = "DBOS.sleep"
+"""The canonical name of a sleep's record, which other tools show too."""
+
+Key = tuple[int, int]
+"""Completion time and place of an operation: in this order they come back."""
+
+
+class Replayed(NamedTuple):
+    """An operation that came back in an earlier execution, and what was called before that."""
+
+    place: int
+    needs: int
+    """The highest place that was called before this operation came back."""
 
 
 class Verdict(Enum):
@@ -25,7 +40,6 @@ class Run:
     """The state that the routines of one run share. It belongs to the thread or loop that runs the body."""
 
     __slots__ = (
-        "_last_stamp",
         "after",
         "attempts",
         "failure",
@@ -33,7 +47,9 @@ class Run:
         "lease",
         "name",
         "now_ms",
+        "passed",
         "place",
+        "refusals",
         "replay",
         "verdict",
     )
@@ -44,13 +60,15 @@ class Run:
         self.attempts = claimed.attempts
         self.now_ms = now_ms
         self.history: dict[int, Checkpoint] = {record.place: record for record in claimed.history}
-        # Commit order; a sleep counts at its waking, so one that still sleeps is not part of what is replayed.
-        self.replay = [record.place for record in claimed.history if (record.completed_at_ms or 0) <= claimed.now_ms]
+        completed = [record for record in claimed.history if not _still_sleeps(record, claimed.now_ms)]
+        self.replay = _replay(completed, claimed.history)
+        self.passed: Key = max(map(_key, completed), default=(0, 0))
+        """The latest operation that came back."""
         self.place = 0
+        self.refusals = 0
         self.after: int | None = claimed.history[-1].place if claimed.history else None
         self.verdict: Verdict | None = None
         self.failure: Exception | None = None
-        self._last_stamp = (0, 0)
 
     @property
     def workflow_id(self) -> str:
@@ -62,6 +80,10 @@ class Run:
         if self.verdict is None:
             self.verdict, self.failure = verdict, failure
 
+    def is_closed(self) -> bool:
+        """Tell whether the run is closed; it may be at any moment, from outside."""
+        return self.verdict is not None
+
     def ensure_open(self) -> None:
         """Raise `Unwind` when the run is closed, so that no later operation does or records anything."""
         if self.verdict is not None:
@@ -69,7 +91,6 @@ class Run:
 
     def take_place(self) -> int:
         """Take the next place, when an operation is called and not when it is first awaited."""
-        self.ensure_open()
         self.place += 1
         return self.place
 
@@ -87,17 +108,25 @@ class Run:
         raise Unwind(Verdict.FAILED.name)
 
     def stamp(self, place: int) -> int:
-        """Return the completion time of *place*, such that (time, place) never goes back within this run.
+        """Return the completion time of *place*, later in (time, place) than all that came back already.
 
-        Commit order is read back from these two columns, so that a replay delivers in the order in which the first
-        execution did.
+        The order is read back from these two columns, so that a replay delivers as the first execution did.
         """
-        at, last_place = self._last_stamp
-        now = max(self.now_ms(), at)
-        if now == at and place < last_place:
-            now += 1
-        self._last_stamp = (now, place)
-        return now
+        at_ms, last_place = self.passed
+        now_ms = max(self.now_ms(), at_ms)
+        return now_ms + 1 if now_ms == at_ms and place < last_place else now_ms
+
+    def break_off(self, error: Exception) -> NoReturn:
+        """Close the run because a write of it got no answer, or a wrong one. Raises `Unwind`.
+
+        The body must not take such a fault for the outcome of its step: it would compensate for what did not fail.
+        """
+        emit("run_broken_off", workflow=self.workflow_id, error=repr(error))
+        if isinstance(error, ProviderUnavailable):
+            self.close(Verdict.HANDED_BACK)
+        else:
+            self.close(Verdict.FAILED, error)
+        raise Unwind(type(error).__name__) from error
 
     def accept(self, outcome: Outcome, place: int, name: str) -> Recorded | Refused:
         """Take in what became of a write at *place*.
@@ -121,3 +150,25 @@ class Run:
             case _:
                 raise TypeError(f"{outcome!r} is no answer to a run's write")
         raise Unwind("the write did not count")
+
+
+def _key(record: Checkpoint) -> Key:
+    return record.completed_at_ms or 0, record.place
+
+
+def _still_sleeps(record: Checkpoint, now_ms: int) -> bool:
+    # A sleep's record carries the instant of its waking; every other one was written when it was complete.
+    return record.name == SLEEP_NAME and (record.completed_at_ms or 0) > now_ms
+
+
+def _replay(completed: Sequence[Checkpoint], history: Sequence[Checkpoint]) -> list[Replayed]:
+    """Return the order in which operations came back, each with the calls that were made before it did."""
+    calls = sorted((record.started_at_ms, record.place) for record in history if record.started_at_ms is not None)
+    replay: list[Replayed] = []
+    needs = called = 0
+    for record in sorted(completed, key=_key):
+        while called < len(calls) and calls[called][0] < (record.completed_at_ms or 0):
+            needs = max(needs, calls[called][1])
+            called += 1
+        replay.append(Replayed(record.place, needs))
+    return replay

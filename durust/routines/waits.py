@@ -5,10 +5,7 @@ from __future__ import annotations
 from durust.errors import SerializationError
 from durust.model.writes import RecordSleep, Refused
 from durust.routines.effects import Commit, Ended, Raised, Returned, Routine, Wait
-from durust.routines.run import Run
-
-SLEEP_NAME = "DBOS.sleep"
-"""The canonical name of a sleep's record, which other tools show too."""
+from durust.routines.run import SLEEP_NAME, Run
 
 
 def sleep(run: Run, place: int, seconds: float) -> Routine[Ended]:
