@@ -54,8 +54,9 @@ class DurableEngine:
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
-    `durust.db` in the current folder. Making an engine touches nothing; `launch()` does, or `with`. With
-    `migrate=False` the schema must be there already. The other arguments override `Settings`.
+    `durust.db` in the current folder. A provider that is passed in is its owner's to close. Making an engine touches
+    nothing; `launch()` does, or `with`. With `migrate=False` the schema must be there already. The other arguments
+    override `Settings`.
 
     Raises `InvalidArgument` for a URL or a setting that cannot be meant.
     """
@@ -114,24 +115,26 @@ class DurableEngine:
         with self._mutex:
             if self._engine is not None:
                 return
-            provider = open_provider(self._database)
+            provider = open_provider(self._database, app_name=self._settings.app_name)
+            owns_provider = provider is not self._database
             try:
                 if self._migrates:
                     provider.migrate()
                 else:
                     provider.check()
-                engine = self._assemble(provider)
+                engine = self._assemble(provider, owns_provider=owns_provider)
             except BaseException:
-                provider.close()
+                if owns_provider:
+                    provider.close()
                 raise
             try:
                 engine.start()
+                if self._supervision is None:
+                    engine.recover()
             except BaseException:
                 engine.close(0, "its launch failed")
                 raise
             self._engine = engine
-        if self._supervision is None:
-            self.recover()
 
     def close(self, drain_seconds: float | None = None) -> None:
         """Stop taking work, wait at most *drain_seconds* for what runs, hand back the rest, and close the database."""
@@ -275,10 +278,7 @@ class DurableEngine:
         What ran on another host is resumed when its lease ends.
         """
         engine = self._live("recover")
-        ids = engine.recover()
-        if ids:
-            emit("recovered", count=len(ids))
-        return [self._handle(engine, workflow_id, None) for workflow_id in ids]
+        return [self._handle(engine, workflow_id, None) for workflow_id in engine.recover()]
 
     def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
@@ -303,7 +303,7 @@ class DurableEngine:
 
     # Inside
 
-    def _assemble(self, provider: StateProvider) -> Engine:
+    def _assemble(self, provider: StateProvider, *, owns_provider: bool) -> Engine:
         return Engine(
             provider=provider,
             settings=self._settings,
@@ -312,6 +312,7 @@ class DurableEngine:
             contexts=make_context,
             supervision=self._supervision,
             queues=self._queues,
+            owns_provider=owns_provider,
         )
 
     def _live(self, asked: str) -> Engine:
@@ -331,7 +332,9 @@ class DurableEngine:
             raise InvalidArgument(
                 "workflow", workflow, "must be a function decorated with @durust.workflow, or its name"
             )
-        return self._registry.find(workflow.name) or self._registry.add(workflow.definition)
+        known = self._registry.find(workflow.name)
+        # Another engine may have registered other code by that name: adding it tells.
+        return known if known is workflow.definition else self._registry.add(workflow.definition)
 
     @staticmethod
     def _encode(engine: Engine, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Encoded:
@@ -374,7 +377,10 @@ class DurableEngine:
             ticket = ThreadTicket()
             engine.journal.submit_blocking(write, ticket)
             tickets.append(ticket)
-        outcomes = [ticket.wait() for ticket in tickets]
+        try:
+            outcomes = [ticket.wait(COMMIT_SECONDS) for ticket in tickets]
+        except TimeoutError:
+            raise ProviderUnavailable(engine.provider.name, f"no commit within {COMMIT_SECONDS:g} s") from None
         return [
             self._started(engine, definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)
         ]
@@ -385,20 +391,20 @@ class DurableEngine:
         write = self._queued(definition, encoded, options, None)
         lease = Lease(write.workflow_id, engine.executor_id, write.creator)
         direct = replace(write, app_version=definition.version, lease=lease)
-        is_mine = engine.runner.reserve(lease.workflow_id, lease.token)
+        engine.runner.reserve(lease.token)
         outcome: Outcome | None = None
         try:
             outcome = engine.journal.commit(direct, COMMIT_SECONDS)
         finally:
-            if not isinstance(outcome, Recorded) or not is_mine:
-                engine.runner.forget(lease.workflow_id, lease.token)
+            if not isinstance(outcome, Recorded):
+                engine.runner.forget(lease.token)
                 engine.slots.give_back(None)
         if isinstance(outcome, Fenced):
             # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.
             return self._enqueue_all(engine, definition, [write])[0]
         handle = self._started(engine, definition, direct, outcome)
-        if isinstance(outcome, Recorded) and is_mine:
-            engine.runner.start(self._claimed(direct, lease, outcome), definition)
+        if isinstance(outcome, Recorded):
+            engine.start_run(self._claimed(direct, lease, outcome), definition)
         return handle
 
     @staticmethod
@@ -451,7 +457,11 @@ class AsyncDurableEngine:
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
-        await asyncio.to_thread(self._engine.launch)
+        try:
+            await asyncio.to_thread(self._engine.launch)
+        except BaseException:
+            self._engine._adopted = None  # noqa: SLF001  the two views of one engine
+            raise
         return self
 
     async def __aexit__(

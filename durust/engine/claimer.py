@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable
 
 from durust import clock
-from durust.engine.registry import Registry
-from durust.engine.runner import Runner
+from durust.engine.registry import Definition, Registry
 from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
 from durust.model.filters import ClaimRequest, QueueWant, Scope
@@ -28,19 +27,19 @@ class Claimer(Service):
         provider: StateProvider,
         settings: Settings,
         registry: Registry,
-        runner: Runner,
         slots: Slots,
         executor_id: Callable[[], str],
         trusted: Callable[[], bool],
         queues: tuple[str, ...] | None,
+        start: Callable[[Claimed, Definition], None],
         claim_failed: Callable[[], None],
     ) -> None:
         super().__init__("claimer")
         self._provider, self._settings, self._registry = provider, settings, registry
-        self._runner, self._slots = runner, slots
+        self._slots, self._start = slots, start
         self._executor_id, self._trusted = executor_id, trusted
         self._queues, self._claim_failed = queues, claim_failed
-        self._is_hungry = False
+        self._is_hungry = self._is_limited = False
         self.mutex = threading.Lock()
         """Held from before a claim until its runs are entered; the owner audit takes it too."""
 
@@ -62,11 +61,12 @@ class Claimer(Service):
             if claimed is None:
                 return self._settings.idle_poll_seconds
             for one in claimed:
-                self._runner.start(one, self._registry.get(one.name))
+                self._start(one, self._registry.get(one.name))
         if claimed:
             emit("claimed", count=len(claimed))
             return 0
-        self._is_hungry = False
+        # Work may wait on a queue that was not asked because its limit is reached.
+        self._is_hungry = self._is_limited
         return self._settings.idle_poll_seconds * (0.75 + clock.jitter() / 2)
 
     def _claim(self) -> list[Claimed] | None:
@@ -89,6 +89,7 @@ class Claimer(Service):
     def _request(self, free: int) -> ClaimRequest:
         definitions = self._registry.definitions()
         wants = [QueueWant(queue.name, queue.wants(free, self._slots.running(queue.name))) for queue in self._served()]
+        self._is_limited = any(want.limit == 0 for want in wants)
         return ClaimRequest(
             executor_id=self._executor_id(),
             scope=Scope(self._settings.app_name, tuple(definition.name for definition in definitions)),

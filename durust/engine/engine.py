@@ -13,7 +13,7 @@ from durust.engine.identity import is_surely_gone, registration
 from durust.engine.journal import Journal
 from durust.engine.lease import OwnLease
 from durust.engine.loops import Loop
-from durust.engine.registry import Registry
+from durust.engine.registry import Definition, Registry
 from durust.engine.runner import Contexts, Runner
 from durust.engine.slots import Slots
 from durust.engine.supervision import LeaseKeeper, Supervision
@@ -22,7 +22,7 @@ from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
 from durust.model.filters import ExecutorQuery, ListFilter, Scope, SweepRequest
-from durust.model.records import Swept
+from durust.model.records import Claimed, Swept
 from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -30,6 +30,7 @@ from durust.model.writes import (
     FinishWorkflow,
     HandBack,
     Outcome,
+    ParkWorkflow,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -66,7 +67,9 @@ class Engine:
         contexts: Contexts,
         supervision: Supervision | None,
         queues: tuple[str, ...] | None,
+        owns_provider: bool,
     ) -> None:
+        self._owns_provider = owns_provider
         self.provider, self.settings, self.registry, self.loop = provider, settings, registry, loop
         self._supervision = supervision
         self.executor_id = supervision.executor_id if supervision else clock.executor_id()
@@ -94,11 +97,11 @@ class Engine:
             provider=provider,
             settings=settings,
             registry=registry,
-            runner=self.runner,
             slots=self.slots,
             executor_id=lambda: self.executor_id,
             trusted=self._lease.trusted,
             queues=self._queues,
+            start=self.start_run,
             claim_failed=self._claim_failed,
         )
         self.audit = Audit(
@@ -150,9 +153,11 @@ class Engine:
     def close(self, drain_seconds: float, why: str) -> None:
         """Drain and stop everything; the lease ends last."""
         if self.state == "LIVE":
-            self.drain(drain_seconds)
+            # On the loop that carries the runs nothing of theirs could end while this waits for them.
+            self.drain(0 if self.loop.is_current() else drain_seconds)
         self.claimer.stop()
         self.state = "DEAD"
+        self.runner.close()
         self.sweeper.stop()
         self.audit.stop()
         self.journal.close()
@@ -163,7 +168,8 @@ class Engine:
         self._lease.stop()
         self._own_lease.stop()
         self.loop.close()
-        self.provider.close()
+        if self._owns_provider:
+            self.provider.close()
 
     def vitals(self) -> Vitals:
         """Return how the engine is doing."""
@@ -181,7 +187,18 @@ class Engine:
             return ()
         outcome = self._own_lease.commit(Retire(gone, "its process is gone"))
         self.claimer.wake()
-        return outcome.workflow_ids if isinstance(outcome, Released) else ()
+        ids = outcome.workflow_ids if isinstance(outcome, Released) else ()
+        if ids:
+            emit("recovered", count=len(ids))
+        return ids
+
+    def start_run(self, claimed: Claimed, definition: Definition) -> None:
+        """Run what was claimed; what cannot start here is handed back by the audit."""
+        try:
+            self.runner.start(claimed, definition)
+        except Exception as error:  # noqa: BLE001  the claim is committed: somebody runs it, if not this process
+            emit("start_failed", workflow=claimed.lease.workflow_id, error=repr(error))
+            self._claim_failed()
 
     def known_queue(self, name: str) -> None:
         """Check that a queue is declared or stored. Raises `QueueNotFound`."""
@@ -235,8 +252,12 @@ class Engine:
             if not isinstance(outcome, Recorded):
                 continue
             if isinstance(write, StartWorkflow):
-                if write.lease is None and not write.delay_seconds:
+                if write.delay_seconds:
+                    self._expect(write.delay_seconds)
+                elif write.lease is None:
                     hints.add(Hint("queue", write.queue or INTERNAL_QUEUE))
+            elif isinstance(write, ParkWorkflow):
+                self._expect((write.until_ms - clock.now_ms()) / 1000)
             elif isinstance(write, FinishWorkflow):
                 hints.add(Hint("workflow"))
             elif isinstance(write, RecordStep | RecordSleep):
@@ -246,6 +267,12 @@ class Engine:
         if hints:
             self.herald.tell(hints)
             self._wake_for(hints)
+
+    def _expect(self, seconds: float) -> None:
+        # By this host's clock, which is good enough for a hint.
+        self.sweeper.expect(seconds)
+        if seconds <= 0:
+            self.claimer.wake()
 
     def _wake_for(self, hints: Iterable[Hint]) -> None:
         for hint in hints:
@@ -277,7 +304,7 @@ class Engine:
         with self.claimer.mutex:
             for execution in self.runner.running():
                 self.runner.close_run(execution, Verdict.FENCED)
-            if self.state == "LIVE":
+            if self.state in {"NEW", "LIVE"}:
                 self.executor_id = clock.executor_id()
                 self._supervisor_id = self.executor_id
                 self._register()

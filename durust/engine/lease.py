@@ -47,9 +47,11 @@ class OwnLease(Service):
         if isinstance(outcome, Alive) and me in outcome.executor_ids:
             self.renewed(sent)
             return self._settings.beat_seconds
-        if not self._stopping and me == self._executor_id():
-            self._lost()
-        return 0 if not self._stopping else self._settings.beat_seconds
+        if self._stopping or me != self._executor_id():
+            return self._settings.beat_seconds
+        self._lost()
+        # The new executor has a lease from its registration; one that drains has no use for another beat.
+        return self._settings.beat_seconds
 
     def stop(self) -> None:
         """Stop beating and close the connection."""

@@ -28,6 +28,12 @@ class Sweeper(Service):
         super().__init__("sweeper")
         self._provider, self._cadence = provider, cadence_seconds
         self._request, self._swept = request, swept
+        self._planned = clock.monotonic()
+
+    def expect(self, seconds: float) -> None:
+        """Take in that a row becomes due in so many seconds: the next round comes before that, and knows when."""
+        if clock.monotonic() + seconds < self._planned:
+            self.wake()
 
     def run_once(self) -> Seconds:
         """Sweep once and return how long until the next."""
@@ -37,10 +43,11 @@ class Sweeper(Service):
         if swept.reaped:
             emit("reaped", executors=",".join(swept.reaped), released=swept.released)
         self._swept(swept)
-        if swept.more:
-            return BUSY_PAUSE_SECONDS
+        pause = BUSY_PAUSE_SECONDS if swept.more else self._pause(swept.next_due_seconds)
+        self._planned = clock.monotonic() + pause
+        return pause
+
+    def _pause(self, next_due_seconds: float | None) -> Seconds:
         # Out of step with the sweepers of other processes.
         cadence = self._cadence * (0.75 + clock.jitter() / 2)
-        return (
-            cadence if swept.next_due_seconds is None else max(BUSY_PAUSE_SECONDS, min(cadence, swept.next_due_seconds))
-        )
+        return cadence if next_due_seconds is None else max(BUSY_PAUSE_SECONDS, min(cadence, next_due_seconds))
