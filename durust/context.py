@@ -8,6 +8,7 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from types import MethodType
 from typing import Any, TypeVar, overload
 
 from durust.codec import UNTYPED, Codec, Shape
@@ -57,7 +58,9 @@ class _Context:
     ) -> Task:
         check_name("step name", name)
         chosen = options or _NO_OPTIONS
-        if isinstance(fn, Step):
+        if isinstance(fn, MethodType) and isinstance(fn.__func__, Step):
+            fn, chosen = MethodType(fn.__func__.fn, fn.__self__), options or fn.__func__.options
+        elif isinstance(fn, Step):
             fn, chosen = fn.fn, options or fn.options
         if not callable(fn):
             raise InvalidArgument(
@@ -222,7 +225,7 @@ class SyncDurableContext(_Context):
         return self._run.take_place()
 
     def _end(self, routine: Routine[Ended]) -> Any:
-        ended = self._driver.drive(routine)
+        ended = self._driver.operate(routine)
         if isinstance(ended, Raised):
             raise ended.error
         return ended.value
@@ -240,15 +243,21 @@ def make_context(
 def _in_step(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     token = CURRENT.set(_as_step())
     try:
-        return fn(*args, **kwargs)
+        result = fn(*args, **kwargs)
     finally:
         CURRENT.reset(token)
+    # A plain function may answer an awaitable, such as a lambda around an async step: its body runs when it is awaited.
+    return _await_in_step(result) if inspect.isawaitable(result) else result
 
 
 async def _in_step_async(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return await _await_in_step(fn(*args, **kwargs))
+
+
+async def _await_in_step(awaitable: Awaitable[Any]) -> Any:
     token = CURRENT.set(_as_step())
     try:
-        return await fn(*args, **kwargs)
+        return await awaitable
     finally:
         CURRENT.reset(token)
 

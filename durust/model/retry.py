@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ class StepOptions:
         duration_seconds("max_interval", self.max_interval)
         if not (math.isfinite(self.backoff_factor) and self.backoff_factor >= 1):
             raise InvalidArgument("backoff_factor", self.backoff_factor, "must be a finite number of 1 or more")
+        if self.should_retry is not None and (
+            not callable(self.should_retry) or inspect.iscoroutinefunction(self.should_retry)
+        ):
+            raise InvalidArgument(
+                "should_retry", self.should_retry, "must be a plain function that answers with a bool"
+            )
         if self.serializer not in {None, "json", "pickle"}:
             raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
 
