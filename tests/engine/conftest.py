@@ -1,0 +1,60 @@
+"""A stage for each test of the engine, on every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from durust import clock
+from durust.embedded import Server
+from tests.conformance.conftest import PROVIDERS, Rewrite, open_provider, rewriter
+from tests.engine.colours import COLOURS, PAINTS, Paint
+from tests.engine.stage import Stage, wait_until_no_threads
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """Return the name of a migrated database, of which each test gets a copy: that is quicker than to migrate."""
+    name = f"template_{clock.random_token()}"
+    with closing(open_provider(server.create_database(name))) as provider:
+        provider.migrate()
+    return name
+
+
+@pytest.fixture(params=PROVIDERS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the address of an empty database of one kind."""
+    match request.param:
+        case "memory":
+            yield "memory://"
+        case "sqlite":
+            yield f"sqlite:///{tmp_path}/durust.db"
+        case _:
+            server: Server = request.getfixturevalue("server")
+            name = f"test_{clock.random_token()}"
+            yield server.create_database(name, request.getfixturevalue("template"))
+            server.drop_database(name)
+
+
+@pytest.fixture
+def stage(url: str) -> Iterator[Stage]:
+    """Return a stage; whatever was launched on it is closed after the test and leaves no thread behind."""
+    made = Stage(url)
+    yield made
+    made.close()
+    wait_until_no_threads()
+
+
+@pytest.fixture
+def rewrite(url: str, stage: Stage) -> Rewrite:
+    """Return `rewrite`, which changes a column of a workflow behind the engine's back."""
+    return rewriter(url, stage.provider)
+
+
+@pytest.fixture(params=COLOURS)
+def paint(request: pytest.FixtureRequest) -> Paint:
+    """Return what makes a script a workflow, in each colour in turn."""
+    return PAINTS[request.param]

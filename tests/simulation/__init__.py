@@ -1,0 +1,1 @@
+"""Routines driven in one thread, without threads, clocks or loops, and crashed wherever they can be."""

@@ -1,0 +1,111 @@
+"""A provider that can be cut off from its database, as by the death of its process or a fault of the network."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from durust.errors import ProviderUnavailable
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.writes import Outcome, Write
+from durust.storage.provider import Hint, Listener, StateProvider, Writer
+
+T = TypeVar("T")
+
+
+class Line:
+    """Passes everything on to the provider behind it, counts the calls, and can be cut and mended."""
+
+    def __init__(self, behind: StateProvider) -> None:
+        self.behind = behind
+        self.calls: Counter[str] = Counter()
+        self.batches: list[tuple[Write, ...]] = []
+        """What reached the database, batch by batch."""
+        self.lost_answers: Counter[str] = Counter()
+        """How many answers of each call are still to be lost: the database does it and the caller never hears."""
+        self._is_cut = threading.Event()
+
+    def cut(self) -> None:
+        """From now on nothing gets through."""
+        self._is_cut.set()
+
+    def mend(self) -> None:
+        """From now on everything gets through again."""
+        self._is_cut.clear()
+
+    def pass_on(self, call: str, ask: Callable[[], T]) -> T:
+        """Ask what is behind the line, unless it is cut."""
+        self._demand_whole()
+        self.calls[call] += 1
+        answer = ask()
+        if self.lost_answers[call]:
+            self.lost_answers[call] -= 1
+            raise ProviderUnavailable(self.name, f"the answer to {call} was lost")
+        self._demand_whole()
+        return answer
+
+    def _demand_whole(self) -> None:
+        if self._is_cut.is_set():
+            raise ProviderUnavailable(self.name, "the line is cut")
+
+    @property
+    def name(self) -> str:
+        return self.behind.name
+
+    @property
+    def is_shared(self) -> bool:
+        return self.behind.is_shared
+
+    def migrate(self) -> None:
+        self.pass_on("migrate", self.behind.migrate)
+
+    def check(self) -> None:
+        self.pass_on("check", self.behind.check)
+
+    def writer(self) -> Writer:
+        return _LineWriter(self, self.behind.writer())
+
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        return self.pass_on("claim", lambda: self.behind.claim(request))
+
+    def sweep(self, request: SweepRequest) -> Swept:
+        return self.pass_on("sweep", lambda: self.behind.sweep(request))
+
+    def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        return self.pass_on("history", lambda: self.behind.history(workflow_ids))
+
+    def workflows(self, query: ListFilter) -> list[WorkflowRow]:
+        return self.pass_on("workflows", lambda: self.behind.workflows(query))
+
+    def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
+        return self.pass_on("executors", lambda: self.behind.executors(query))
+
+    def queues(self) -> list[QueueRow]:
+        return self.pass_on("queues", self.behind.queues)
+
+    def announce(self, hints: Sequence[Hint]) -> None:
+        self.pass_on("announce", lambda: self.behind.announce(hints))
+
+    def listen(self) -> Listener:
+        return self.behind.listen()
+
+    def close(self) -> None:
+        self.behind.close()
+
+
+class _LineWriter:
+    def __init__(self, line: Line, behind: Writer) -> None:
+        self._line, self._behind = line, behind
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        def ask() -> list[Outcome]:
+            self._line.batches.append(tuple(writes))
+            return self._behind.commit(writes)
+
+        return self._line.pass_on("commit", ask)
+
+    def close(self) -> None:
+        self._behind.close()
