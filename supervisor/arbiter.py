@@ -191,7 +191,7 @@ class Arbiter:
                 self._say(f"found {_count(workflows, 'workflow')} that a dead executor still held: queued again")
             case Away(reason):
                 self._past = replace(self._past, is_database_away=True)
-                self._say(f"the database does not answer ({reason}); work goes on when it does")
+                self._say(f"the database does not answer ({' '.join(reason.split())}); work goes on when it does")
             case Back():
                 self._past = replace(self._past, is_database_away=False)
                 self._say("the database answers again")

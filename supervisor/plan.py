@@ -229,13 +229,14 @@ def _end(wanted: Wanted, child: Living, now: float) -> list[Action]:
     if wanted.quick_since is not None:
         if now >= wanted.quick_since + GRACE_SECONDS:
             return [Kill(child.index, "it did not stop in time")]
-        return [] if child.is_asked_quick else [Ask(child.index, quick=True, by_signal=True)]
+        is_told = child.is_asked_quick or child.state is State.ENDING
+        return [] if is_told else [Ask(child.index, quick=True, by_signal=True)]
     if wanted.drain_since is not None and now >= wanted.drain_since + wanted.drain_seconds + GRACE_SECONDS:
         return [Kill(child.index, f"it did not drain within {wanted.drain_seconds:g} s")]
-    if child.asked_at is None:
+    if child.asked_at is None and child.state is not State.ENDING:
         return [Ask(child.index)]
     unheard = child.state is State.LIVE and not child.is_asked_by_signal
-    if unheard and now >= child.asked_at + ORDER_SECONDS:
+    if unheard and child.asked_at is not None and now >= child.asked_at + ORDER_SECONDS:
         return [Ask(child.index, by_signal=True)]
     return []
 

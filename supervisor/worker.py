@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import logging
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ from durust.supervisor.plan import State
 from durust.supervisor.signals import Signals
 from durust.supervisor.vitals import Page, PageLease
 from durust.supervisor.wire import Brief, Drain, Failed, Loaded, Progress
+from durust.telemetry import logger
 
 # The kernel's number for "send me this signal when my parent dies".
 _PR_SET_PDEATHSIG = 1
@@ -56,6 +58,8 @@ class Worker:
         self._order: Drain | None = None
         self._is_fenced = threading.Event()
         self._hints = self._open_mailbox()
+        if not brief.verbose:
+            logger.addFilter(is_news)
 
     def run(self) -> WorkerExit:
         """Load the application, work, drain, close."""
@@ -203,6 +207,11 @@ class Worker:
         # The supervisor says nothing after the brief, so the only thing to come is the end.
         self._lifeline.receive()
         os._exit(WorkerExit.PARENT)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of the log says what the supervisor does not say once for all its workers."""
+    return not (isinstance(record.args, tuple) and record.args[:1] == ("provider_away",))
 
 
 def die_with_parent(parent: int) -> None:

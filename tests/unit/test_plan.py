@@ -157,6 +157,16 @@ def test_a_worker_that_has_not_begun_is_not_waited_for(state: State) -> None:
     assert plan(wanted(1, drain_since=0.0), [child], Past(), now=0.0) == [Kill(0, "it had not begun")]
 
 
+def test_a_worker_that_is_ending_is_only_waited_for() -> None:
+    child = make_living(state=State.ENDING)
+
+    assert plan(wanted(1, drain_since=0.0), [child], Past(), now=31.9) == []
+    assert plan(wanted(1, drain_since=0.0, quick_since=0.0), [child], Past(), now=1.9) == []
+    assert plan(wanted(1, drain_since=0.0, quick_since=0.0), [child], Past(), now=2.0) == [
+        Kill(0, "it did not stop in time")
+    ]
+
+
 def test_a_drain_ends_when_nobody_is_left_and_starts_nobody() -> None:
     past = Past(deaths=(make_death(returncode=WorkerExit.APPLICATION),))
 
