@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from durust.supervisor.lifeline import MESSAGE_BYTES_MAX, Lifeline, make_lifeline
-from durust.supervisor.wire import Failed, Loaded
+from durust.supervisor.wire import Failed, Loaded, Report
 
 Pair = tuple[Lifeline, Lifeline, socket.socket]
 
@@ -23,7 +23,7 @@ def pair() -> Iterator[Pair]:
 
 def test_messages_arrive_whole_and_in_order(pair: Pair) -> None:
     supervisor, worker, _ = pair
-    messages = [Loaded("shop", ("a", "b")), Failed("x" * 1000, "")]
+    messages: list[Report] = [Loaded("shop", ("a", "b")), Failed("x" * 1000, "")]
 
     for message in messages:
         worker.send(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -132,7 +132,7 @@ def test_what_could_not_be_released_is_released_when_the_database_answers_again(
 def test_a_first_round_releases_what_a_killed_supervisor_of_this_host_left(desk: Desk) -> None:
     gone = registration("du:gone", "su:gone", SETTINGS, None)
     # No process of this pid started at that time.
-    desk.provider.commit([type(gone)(**{**_fields(gone), "pid_started": gone.pid_started - 1000})])
+    desk.provider.commit([replace(gone, pid_started=gone.pid_started - 1000)])
     register(desk.provider, "du:alive")
     claim_one(desk.provider, "du:gone")
 
@@ -141,10 +141,6 @@ def test_a_first_round_releases_what_a_killed_supervisor_of_this_host_left(desk:
     assert [row.executor_id for row in desk.provider.executors(ExecutorQuery())] == ["du:alive"]
     [row] = desk.provider.workflows(ListFilter())
     assert row.status is Status.ENQUEUED
-
-
-def _fields(value: object) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 def test_others_are_reaped_one_lease_after_the_first_good_beat() -> None:
