@@ -202,7 +202,7 @@ class DurableEngine:
         `WorkflowConflict` when the id stands for another workflow, `ProviderUnavailable`.
         """
         engine = self._live("run_workflow")
-        chosen: WorkflowOptions = kwargs.pop("options", None) or _NO_OPTIONS
+        chosen = _checked(kwargs.pop("options", None))
         definition = self._definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
@@ -238,9 +238,7 @@ class DurableEngine:
         name = self._queue_name(engine, queue)
         definition = self._definition(workflow)
         encoded = self._encode(engine, definition, args, kwargs)
-        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, options or _NO_OPTIONS, name)])[
-            0
-        ]
+        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, _checked(options), name)])[0]
 
     def enqueue_many(
         self,
@@ -259,7 +257,7 @@ class DurableEngine:
         name = self._queue_name(engine, queue)
         definition = self._definition(workflow)
         calls = list(arguments)
-        chosen = [_NO_OPTIONS] * len(calls) if options is None else list(options)
+        chosen = [_NO_OPTIONS] * len(calls) if options is None else [_checked(option) for option in options]
         if len(chosen) != len(calls):
             raise InvalidArgument(
                 "options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples"
@@ -447,6 +445,14 @@ class DurableEngine:
         return WorkflowHandle(
             workflow_id, engine, engine.runner.codec(definition), declared if type_ is None else type_
         )
+
+
+def _checked(options: Any) -> WorkflowOptions:
+    if options is None:
+        return _NO_OPTIONS
+    if not isinstance(options, WorkflowOptions):
+        raise InvalidArgument("options", options, "must be a WorkflowOptions, as in options=WorkflowOptions(delay=5)")
+    return options
 
 
 class AsyncDurableEngine:

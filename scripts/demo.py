@@ -165,13 +165,13 @@ class Fleet:
 
 
 class Board:
-    """What the terminal shows: a bar and a line for each worker; or, without a terminal, a line for each event."""
+    """What the terminal shows: a bar, and a line for each worker; or, without a terminal, a line for each event."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console)
-        self._live = Live(console=console, refresh_per_second=10, transient=True)
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def say(self, line: str) -> None:
         """Say what happened."""
@@ -184,7 +184,7 @@ class Board:
 
         def show(done: int, overview: Overview | None = None) -> None:
             self._progress.update(task, completed=done)
-            self._live.update(Group(self._progress, *([self._table(overview)] if overview else [])))
+            self._live.update(Group(self._progress, self._table(overview)) if overview else self._progress)
 
         if self._console.is_terminal:
             with self._live:
@@ -217,10 +217,12 @@ def library_files(limit: int | None) -> list[str]:
 def run_and_kill(fleet: Fleet, records: Records, board: Board, ledger: Path, total: int) -> list[Kill]:
     """Follow the work to its end, kill a worker at each of the chosen moments, and return the kills."""
     kills: list[Kill] = []
+    overview: Overview | None = None
     deadline = clock.monotonic() + RUN_SECONDS_MAX
     with board.bar("workflows", total) as show:
         while (ended := records.ended()) < total:
-            overview = fleet.overview()
+            # A supervisor that is too busy to answer keeps its last line on the screen.
+            overview = fleet.overview() or overview
             show(ended, overview)
             due = len(kills) < len(KILL_AT) and ended >= total * KILL_AT[len(kills)]
             if due and overview and (kill := kill_one(overview, records, ledger)):

@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 DRAWN = sorted(path.name for path in DOCS.glob("*.md") if "<!-- drawn: " in path.read_text(encoding="utf-8"))
 
 
-def named_in_code() -> set[str]:
+def named_in_code() -> set[object]:
     """Return the names of all failpoints that the package hits by a literal name."""
     return {
         node.args[0].value
