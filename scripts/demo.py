@@ -221,11 +221,12 @@ def run_and_kill(fleet: Fleet, records: Records, board: Board, ledger: Path, tot
     deadline = clock.monotonic() + RUN_SECONDS_MAX
     with board.bar("workflows", total) as show:
         while (ended := records.ended()) < total:
-            # A supervisor that is too busy to answer keeps its last line on the screen.
-            overview = fleet.overview() or overview
+            answer = fleet.overview()
+            # A supervisor that is too busy to answer keeps its last lines on the screen.
+            overview = answer or overview
             show(ended, overview)
             due = len(kills) < len(KILL_AT) and ended >= total * KILL_AT[len(kills)]
-            if due and overview and (kill := kill_one(overview, records, ledger)):
+            if due and answer and (kill := kill_one(answer, records, ledger)):
                 kills.append(kill)
                 board.say(f"{ended / total:.0%}: killed pid {kill.pid} while it ran {len(kill.held)} workflows")
             if clock.monotonic() > deadline:
