@@ -119,7 +119,6 @@ class Engine:
         self._lease.start()
         self.journal.start()
         self._store_queues()
-        self._warn_of_stranded()
         self.watcher.start()
         self.herald.start()
         self.ear.start()
@@ -200,6 +199,26 @@ class Engine:
             emit("start_failed", workflow=claimed.lease.workflow_id, error=repr(error))
             self._claim_failed()
 
+    def warn_of_stranded(self) -> None:
+        """Say in one line which unfinished runs only another version of their code may continue."""
+        versions = {definition.name: definition.version for definition in self.registry.definitions()}
+        if not versions:
+            return
+        waiting = [Status.ENQUEUED, Status.DELAYED]
+        rows = self.provider.workflows(
+            ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name])
+        )
+        stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
+        if stranded:
+            named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
+            logger.warning(
+                "unfinished workflows that another version of their code began and that wait for it: %d, namely %s%s; "
+                "run that version too, or start them anew under other ids",
+                len(stranded),
+                named,
+                ", ..." if len(stranded) > STRANDED_NAMED_MAX else "",
+            )
+
     def known_queue(self, name: str) -> None:
         """Check that a queue is declared or stored. Raises `QueueNotFound`."""
         declared = self.registry.queues()
@@ -224,26 +243,6 @@ class Engine:
             self.known_queue(name)
         for queue in self.registry.queues().values():
             self._own_lease.commit(StoreQueue(queue.name, queue.worker_concurrency, self.settings.app_name))
-
-    def _warn_of_stranded(self) -> None:
-        """Say in one line which unfinished runs only another version of their code may continue."""
-        versions = {definition.name: definition.version for definition in self.registry.definitions()}
-        if not versions:
-            return
-        waiting = [Status.ENQUEUED, Status.DELAYED]
-        rows = self.provider.workflows(
-            ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name])
-        )
-        stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
-        if stranded:
-            named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
-            logger.warning(
-                "%d unfinished workflows were started by another version of their code and wait for it: %s%s; "
-                "run that version too, or cancel them and start them anew",
-                len(stranded),
-                named,
-                ", ..." if len(stranded) > STRANDED_NAMED_MAX else "",
-            )
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         hints: set[Hint] = set()

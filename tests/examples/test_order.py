@@ -9,24 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Spawn, Spawned
+from tests.support.processes import ROOT, Spawn, Spawned
 from tests.support.server import MakeDatabase
+from tests.support.waiting import eventually
 
-Tell = Callable[[str], Spawned]
+Tell = Callable[..., Spawned]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def run_order(request: pytest.FixtureRequest, spawn: Spawn, tmp_path: Path) -> Tell:
-    """Return `run_order(failpoints)`, which runs the example in a folder of its own until it ends."""
+    """Return `run_order(failpoints)`, which runs the example, or another script, in a folder of its own."""
     env = {"ORDER_FOLDER": str(tmp_path), "DATABASE_URL": ""}
     if request.param == "postgres":
         make_database: MakeDatabase = request.getfixturevalue("make_database")
         env["DATABASE_URL"] = make_database()
 
-    def run(failpoints: str = "") -> Spawned:
-        process = spawn("examples/order.py", env={**env, "FAILPOINTS": failpoints})
-        process.wait()
-        return process
+    def run(failpoints: str, script: str | Path = "examples/order.py") -> Spawned:
+        return spawn(script, env={**env, "FAILPOINTS": failpoints})
 
     return run
 
@@ -44,7 +43,9 @@ def test_an_order_that_dies_after_the_charge_is_resumed_behind_it(
     run_order: Tell, tmp_path: Path, failpoint: str, code: int
 ) -> None:
     died = run_order(failpoint)
-    assert (died.wait(), died.stdout, effects(tmp_path)) == (code, "", ["charge"])
+
+    assert (died.wait(), died.stdout) == (code, "")
+    assert effects(tmp_path) == ["charge"]
 
     resumed = run_order("")
 
@@ -71,3 +72,18 @@ def test_an_order_that_meets_no_failure_runs_once(run_order: Tell, tmp_path: Pat
     assert run_order("").wait() == 0
 
     assert effects(tmp_path) == ["charge", "shipment"]
+
+
+def test_an_order_whose_code_was_edited_meanwhile_is_said_to_wait(run_order: Tell, tmp_path: Path) -> None:
+    assert run_order("after_charge=kill").wait() == -signal.SIGKILL
+    edited = tmp_path / "order.py"
+    edited.write_text(
+        (ROOT / "examples" / "order.py").read_text().replace("charge, shipment)", "charge, shipment + '!')")
+    )
+
+    waiting = run_order("", edited)
+
+    eventually(
+        lambda: "another version of their code" in waiting.stderr and "order-1 (process_order)" in waiting.stderr
+    )
+    assert effects(tmp_path) == ["charge"]
