@@ -11,14 +11,14 @@ from typing import assert_never
 
 from durust import clock
 from durust.model.filters import Scope
-from durust.storage.provider import StateProvider
+from durust.storage.provider import Hint, StateProvider
 from durust.supervisor import plan as plans
 from durust.supervisor.child import Child
 from durust.supervisor.config import Config
 from durust.supervisor.database import Database
 from durust.supervisor.ear import open_ear
 from durust.supervisor.exits import describe
-from durust.supervisor.facts import Away, Back, Fact, HandedBack, Heard, Lost, Orphaned, TookOver
+from durust.supervisor.facts import Away, Back, HandedBack, Heard, Lost, News, Orphaned, TookOver
 from durust.supervisor.pidfile import cluster_of
 from durust.supervisor.plan import Death, Living, Past, State, Wanted
 from durust.supervisor.signals import Signals
@@ -39,6 +39,8 @@ from durust.supervisor.wire import (
 
 # The loop looks at its workers this often when nothing happens: what only the page tells is seen this late.
 TICK_SECONDS = 0.25
+# What wakes the loop more often, such as hints, does not make it look at its workers more often than this.
+LOOK_SECONDS_MIN = 0.1
 # A supervisor that was itself stopped must not take the time it slept for its workers' silence.
 LOOK_SECONDS_MAX = 1.0
 # How long the last release may take at the end; what it did not do is done by others when the leases end.
@@ -134,8 +136,14 @@ class Arbiter:
                 self._take_reports(member)
         for letter in self._ear.letters():
             self._take_letter(letter)
+        hints: list[Hint] = []
         for fact in self._database.facts():
-            self._take_fact(fact)
+            if isinstance(fact, Heard):
+                hints.extend(fact.hints)
+            else:
+                self._take_fact(fact)
+        if hints:
+            self._ear.hint(hints)
 
     def _end(self, *, quick: bool) -> None:
         now = clock.monotonic()
@@ -174,7 +182,7 @@ class Arbiter:
                 # A worker's progress: it has made this loop look at the page, which is what it is for.
                 return
 
-    def _take_fact(self, fact: Fact) -> None:
+    def _take_fact(self, fact: News) -> None:
         match fact:
             case Lost(executor_ids):
                 for member in self._members.values():
@@ -195,8 +203,6 @@ class Arbiter:
             case Back():
                 self._past = replace(self._past, is_database_away=False)
                 self._say("the database answers again")
-            case Heard(hints):
-                self._ear.hint(hints)
             case _:
                 assert_never(fact)
 
@@ -271,6 +277,8 @@ class Arbiter:
     # Look
 
     def _look(self, now: float) -> None:
+        if now < self._looked_at + LOOK_SECONDS_MIN:
+            return
         elapsed = min(now - self._looked_at, LOOK_SECONDS_MAX)
         self._looked_at = now
         for index, member in self._members.items():
@@ -360,9 +368,9 @@ class Arbiter:
     def _finish(self, now: float) -> int | None:
         self._idle_since = self._idle_since or now
         late = now >= self._idle_since + RELEASE_SECONDS
-        if not self._database.is_idle() and not late:
-            return None
-        if late:
+        if not self._database.is_idle():
+            if not late:
+                return None
             self._say("some workflows could not be handed back now; others take them over when their leases end")
         took = now - (self._wanted.drain_since or now)
         if self._code is None:

@@ -37,12 +37,14 @@ class Child:
     def spawn(cls, brief: Brief, page_fd: int) -> Child:
         """Start a fresh interpreter that runs one worker.
 
-        Only from the main thread: the kernel's parent-death signal fires when the spawning *thread* ends.
+        Only from the main thread: the kernel's parent-death signal fires when the spawning *thread* ends. Raises
+        `OSError` when the machine has no process, memory or descriptor left for it.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("a worker must be spawned by the main thread")
         lifeline, theirs = make_lifeline()
         arguments = [str(os.getpid()), str(theirs.fileno()), str(page_fd)]
+        process = None
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "durust.supervisor.worker", *arguments],
@@ -50,9 +52,15 @@ class Child:
                 pass_fds=(theirs.fileno(), page_fd),
                 process_group=0,
             )
+            child = cls(process, lifeline)
+        except BaseException:
+            lifeline.close()
+            if process is not None:
+                process.kill()
+                process.wait()
+            raise
         finally:
             theirs.close()
-        child = cls(process, lifeline)
         try:
             lifeline.send(brief)
         except OSError:

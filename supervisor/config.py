@@ -74,8 +74,9 @@ class Config:
             margin, beat = settings.lease_margin_seconds, settings.beat_seconds
             wanted = f"must be longer than its margin of {margin:g} s by two beats of {beat:g} s"
             raise InvalidArgument("lease-seconds", settings.lease_seconds, wanted)
-        # Both sides of a lease must count with the same length, whatever an application's own engine says.
-        overrides |= {"lease_seconds": settings.lease_seconds, "beat_seconds": settings.beat_seconds}
+        # Both sides must count with the same leases and deadlines, whatever an application's own engine says.
+        shared = ("lease_seconds", "beat_seconds", "drain_seconds")
+        overrides |= {name: getattr(settings, name) for name in shared}
         return cls(
             modules=_check_modules(modules),
             url=url,

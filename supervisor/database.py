@@ -12,8 +12,9 @@ from durust.model.filters import Scope, SweepRequest
 from durust.model.records import Swept
 from durust.settings import Settings
 from durust.storage.provider import Hint, StateProvider
+from durust.supervisor.beats import Beats, Patience
 from durust.supervisor.facts import Fact, Facts, Heard, Orphaned, TookOver
-from durust.supervisor.release import Beats, Patience
+from durust.supervisor.release import Releases
 from durust.supervisor.vitals import Page
 
 
@@ -32,6 +33,7 @@ class Database:
         self._facts = Facts(wake)
         self._patience = Patience(settings.lease_seconds)
         self._beats = Beats(provider, page, settings, self._patience, self._facts)
+        self._releases = Releases(provider, self._facts)
         self._sweeper = Sweeper(provider, settings.sweep_seconds, self._request, self._swept)
         self._scope: Scope | None = None
         # One subscription for all workers of this host.
@@ -40,6 +42,7 @@ class Database:
     def start(self) -> None:
         """Start to beat and to listen. The sweep waits until a worker has told whose rows to sweep."""
         self._beats.start()
+        self._releases.start()
         self._ear.start()
 
     def sweep(self, scope: Scope) -> None:
@@ -54,11 +57,11 @@ class Database:
 
     def retire(self, executor_id: str, why: str) -> None:
         """Declare an executor dead whose process was waited for, and release its workflows as soon as possible."""
-        self._beats.retire(executor_id, why)
+        self._releases.retire(executor_id, why)
 
     def is_idle(self) -> bool:
         """Tell whether everything that was retired is released."""
-        return self._beats.is_idle()
+        return self._releases.is_idle()
 
     def facts(self) -> list[Fact]:
         """Return what was found out since the last time."""
@@ -68,6 +71,7 @@ class Database:
         """Stop all threads and close their connections."""
         self._ear.stop()
         self._sweeper.stop()
+        self._releases.close()
         self._beats.close()
 
     def _request(self) -> SweepRequest:

@@ -61,7 +61,8 @@ class Heard:
     hints: tuple[Hint, ...]
 
 
-Fact = Lost | HandedBack | TookOver | Orphaned | Away | Back | Heard
+News = Lost | HandedBack | TookOver | Orphaned | Away | Back
+Fact = News | Heard
 
 
 class Facts:

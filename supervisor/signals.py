@@ -19,7 +19,9 @@ class Signals:
 
     def __init__(self, counted: Iterable[signal.Signals], ignored: Iterable[signal.Signals] = ()) -> None:
         self.counts: Counter[int] = Counter()
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._note) for number in counted}
         self._before.update({number: signal.signal(number, signal.SIG_IGN) for number in ignored})

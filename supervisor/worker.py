@@ -153,10 +153,7 @@ class Worker:
             return 0.0
         if self._order is not None:
             return self._order.seconds
-        return self._settings_drain() if self._signals.counts[signal.SIGTERM] else None
-
-    def _settings_drain(self) -> float:
-        return float(self._brief.settings.get("drain_seconds") or Settings.load().drain_seconds)
+        return float(self._brief.settings["drain_seconds"]) if self._signals.counts[signal.SIGTERM] else None
 
     def _drain(self, engine: DurableEngine, seconds: float, poller: select.poll) -> None:
         """Drain, and hand back at once what is left when a hasty order follows."""

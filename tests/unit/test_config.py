@@ -74,10 +74,15 @@ def test_a_lease_that_no_worker_could_trust_is_refused() -> None:
         read(lease_seconds=1.0)
 
 
-def test_workers_are_told_the_lease_that_the_supervisor_counts_with() -> None:
+def test_workers_are_told_the_times_that_the_supervisor_counts_with() -> None:
     config = read(slots=7, lease_seconds=3.0)
 
-    assert config.overrides == {"slots": 7, "lease_seconds": 3.0, "beat_seconds": 0.6}
+    assert config.overrides == {
+        "slots": 7,
+        "lease_seconds": 3.0,
+        "beat_seconds": pytest.approx(0.6),
+        "drain_seconds": 30.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from durust.model.writes import Retire, StartWorkflow
 from durust.settings import Settings
 from durust.storage.memory import InMemoryProvider
 from durust.storage.provider import Hint
+from durust.supervisor.beats import Beats, Patience, Roster
 from durust.supervisor.facts import Away, Back, Facts, HandedBack, Heard, Lost
-from durust.supervisor.release import Beats, Patience
+from durust.supervisor.release import Releases
 from durust.supervisor.vitals import Page
 
 SETTINGS = Settings()
@@ -26,7 +27,7 @@ ME = "su:me"
 
 @dataclass
 class Desk:
-    """A supervisor's beats over a memory database, run by hand."""
+    """A supervisor's beats and releases over a memory database, run by hand."""
 
     provider: InMemoryProvider
     page: Page
@@ -36,11 +37,7 @@ class Desk:
         self.facts = Facts(lambda: self.woken.append(True))
         self.patience = Patience(SETTINGS.lease_seconds)
         self.beats = Beats(self.provider, self.page, SETTINGS, self.patience, self.facts)
-
-    def beat(self) -> None:
-        """Do one round that beats, whenever the last one was."""
-        self.beats._beat_at = float("-inf")
-        self.beats.run_once()
+        self.releases = Releases(self.provider, self.facts)
 
 
 @pytest.fixture
@@ -66,7 +63,7 @@ def test_a_confirmed_beat_is_noted_on_the_page_with_the_time_it_was_sent(desk: D
     desk.beats.enlist({"du:one": 1})
     before = clock.boottime()
 
-    desk.beat()
+    desk.beats.run_once()
 
     assert before <= desk.page.confirmed_at(1) <= clock.boottime()
     assert desk.page.confirmed_at(0) == 0
@@ -78,7 +75,7 @@ def test_an_executor_that_a_beat_does_not_bring_back_is_lost(desk: Desk) -> None
     desk.beats.enlist({"du:one": 0, "du:two": 1})
     desk.provider.commit([Retire(("du:two",), "reaped by another")])
 
-    desk.beat()
+    desk.beats.run_once()
 
     assert desk.facts.take() == [Lost(frozenset({"du:two"}))]
     assert desk.page.confirmed_at(1) == 0
@@ -86,10 +83,9 @@ def test_an_executor_that_a_beat_does_not_bring_back_is_lost(desk: Desk) -> None
 
 def test_nobody_is_beaten_for_in_the_name_of_a_loop_that_stands_still(desk: Desk) -> None:
     register(desk.provider, "du:one")
-    desk.beats.enlist({"du:one": 0})
-    desk.beats._roster = type(desk.beats._roster)({"du:one": 0}, clock.monotonic() - SETTINGS.lease_seconds)
+    desk.beats._roster = Roster({"du:one": 0}, clock.monotonic() - SETTINGS.lease_seconds)
 
-    desk.beat()
+    desk.beats.run_once()
 
     assert desk.page.confirmed_at(0) == 0
     assert desk.facts.take() == []
@@ -99,10 +95,10 @@ def test_what_a_dead_worker_held_is_queued_again_and_told(desk: Desk) -> None:
     register(desk.provider, "du:one")
     workflow_id = claim_one(desk.provider, "du:one")
 
-    desk.beats.retire("du:one", "was killed")
-    desk.beats.run_once()
+    desk.releases.retire("du:one", "was killed")
+    desk.releases.run_once()
 
-    assert desk.beats.is_idle()
+    assert desk.releases.is_idle()
     assert desk.facts.take() == [HandedBack("du:one", 1), Heard((Hint("queue", "work"),))]
     [row] = desk.provider.workflows(ListFilter(workflow_ids=[workflow_id]))
     assert row.status is Status.ENQUEUED
@@ -113,20 +109,33 @@ def test_what_a_dead_worker_held_is_queued_again_and_told(desk: Desk) -> None:
 def test_what_could_not_be_released_is_released_when_the_database_answers_again(desk: Desk) -> None:
     register(desk.provider, "du:one")
     claim_one(desk.provider, "du:one")
-    desk.beat()
+    desk.releases.run_once()
     desk.provider._is_closed = True
-    desk.beats.retire("du:one", "was killed")
+    desk.releases.retire("du:one", "was killed")
+    with pytest.raises(ProviderUnavailable):
+        desk.releases.run_once()
+    assert not desk.releases.is_idle()
+
+    desk.provider._is_closed = False
+    desk.releases.run_once()
+
+    assert desk.releases.is_idle()
+    assert [type(fact) for fact in desk.facts.take()] == [HandedBack, Heard]
+    assert desk.woken
+
+
+def test_an_outage_is_told_once_and_so_is_its_end(desk: Desk) -> None:
+    desk.beats.run_once()
+    desk.provider._is_closed = True
     for _ in range(3):
         with pytest.raises(ProviderUnavailable):
             desk.beats.run_once()
-    assert not desk.beats.is_idle()
 
     desk.provider._is_closed = False
-    desk.beats.run_once()
+    for _ in range(3):
+        desk.beats.run_once()
 
-    assert desk.beats.is_idle()
-    assert [type(fact) for fact in desk.facts.take()] == [Away, HandedBack, Heard, Back]
-    assert desk.woken
+    assert desk.facts.take() == [Away("it was closed"), Back()]
 
 
 def test_a_first_round_releases_what_a_killed_supervisor_of_this_host_left(desk: Desk) -> None:
@@ -136,7 +145,7 @@ def test_a_first_round_releases_what_a_killed_supervisor_of_this_host_left(desk:
     register(desk.provider, "du:alive")
     claim_one(desk.provider, "du:gone")
 
-    desk.beats.run_once()
+    desk.releases.run_once()
 
     assert [row.executor_id for row in desk.provider.executors(ExecutorQuery())] == ["du:alive"]
     [row] = desk.provider.workflows(ListFilter())
