@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from durust.engine.current import in_body
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition
@@ -19,11 +19,14 @@ R = TypeVar("R")
 
 
 class Workflow(Generic[P, R]):
-    """A registered workflow. It is started through an engine; `.fn` is the plain function, for unit tests."""
+    """A registered workflow with its result type, whichever colour it has.
+
+    It is started through an engine; `.fn` is the plain function, for unit tests.
+    """
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
-        self.fn: Callable[..., R] = definition.fn
+        self.fn: Callable[..., Any] = definition.fn
         functools.update_wrapper(self, definition.fn)
 
     @property
@@ -66,12 +69,23 @@ class Step(Generic[P, R]):
         return self if instance is None else MethodType(self, instance)
 
 
+class _Decorator(Protocol):
+    """What `workflow(...)` with options answers."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Workflow[P, R]: ...
+
+
+@overload
+def workflow(fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
 def workflow(fn: Callable[Concatenate[Any, P], R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(
     *, name: str | None = None, max_recovery_attempts: int = ..., serializer: str | None = None
-) -> Callable[[Callable[Concatenate[Any, P], R]], Workflow[P, R]]: ...
+) -> _Decorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
     /,
