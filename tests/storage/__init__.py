@@ -1,0 +1,1 @@
+"""What one database alone can show: Postgres's locks, its schema and its statements."""
