@@ -1,0 +1,1 @@
+"""Applications as users write them; the tests copy them into a folder of their own."""
