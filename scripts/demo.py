@@ -352,7 +352,7 @@ def show(base: Path, folder: Path, workers: str, limit: int | None, console: Con
 
 
 @click.command()
-@click.option("--files", type=click.IntRange(min=20), help="Only so many files, the largest ones.")
+@click.option("--files", type=click.IntRange(min=60), help="Only so many files, the largest ones.")
 @click.option("--workers", default="auto", show_default=True, help="Processes; `auto` is one for each core.")
 @click.option("--folder", type=click.Path(path_type=Path), envvar="DURUST_DEMO_FOLDER", help="Where Postgres runs.")
 def main(files: int | None, workers: str, folder: Path | None) -> None:
@@ -362,7 +362,7 @@ def main(files: int | None, workers: str, folder: Path | None) -> None:
     try:
         with work_folder(base) as made:
             show(base, made, workers, files, console)
-    except (Failure, DurustError) as error:
+    except (Failure, DurustError, OSError) as error:
         complaints = Console(stderr=True)
         complaints.print(f"failed: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
