@@ -6,13 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# What a bare row holds where durust's holds a name, a token or a time: as long as the real ones.
-EXECUTOR = "du:" + "0" * 26
-TOKEN = "0" * 16 + "-" + "0" * 32
-MOMENT_MS = 1_800_000_000_000
-STEP_NAME = "nothing"
-SERIALIZATION = "portable_json"
-
 
 @dataclass(frozen=True, slots=True)
 class Manner:

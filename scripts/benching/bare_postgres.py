@@ -6,35 +6,40 @@ from collections.abc import Sequence
 
 import psycopg
 
-from benching.bare import EXECUTOR, MOMENT_MS, SERIALIZATION, STEP_NAME, TOKEN, Manner, batches
+from benching.bare import Manner, batches
 from durust import clock
 
-ENQUEUE = f"""
+# Literals stand for names, tokens and times, and are as long as those.
+ENQUEUE = """
 with started as (
     insert into dbos.workflow_status (workflow_uuid, status, name, queue_name, application_name, serialization,
                                       created_at, updated_at)
-    values (%s, 'ENQUEUED', 'bare', 'bare', 'durust', '{SERIALIZATION}', {MOMENT_MS}, {MOMENT_MS})
+    values (%s, 'ENQUEUED', 'bare', 'bare', 'durust', 'portable_json', 1800000000000, 1800000000000)
 )
 insert into dbos.workflow_input (workflow_uuid, inputs) values (%s, '[1]')
 """
-CLAIM = f"""
+CLAIM = """
 update dbos.workflow_status
-   set status = 'PENDING', executor_id = '{EXECUTOR}', owner_xid = '{TOKEN}', recovery_attempts = 1,
-       started_at_epoch_ms = {MOMENT_MS}, updated_at = {MOMENT_MS}
+   set status = 'PENDING', executor_id = 'du:00000000000000000000000000', recovery_attempts = 1,
+       owner_xid = '0000000000000000-00000000000000000000000000000000',
+       started_at_epoch_ms = 1800000000000, updated_at = 1800000000000
  where workflow_uuid = any(%s::text[])
 """
-COLUMNS = """workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms,
-    completed_at_epoch_ms, application_name, durust_claim"""
-CONSTANT = f"'{SERIALIZATION}', {MOMENT_MS}, {MOMENT_MS}, 'durust', '{TOKEN}'"
-RECORD = f"""
-insert into dbos.operation_outputs ({COLUMNS})
-select i.id, i.place, '{STEP_NAME}', i.place::text, {CONSTANT} from unnest(%s::text[], %s::integer[]) as i(id, place)
+RECORD = """
+insert into dbos.operation_outputs (workflow_uuid, function_id, function_name, output, serialization,
+                                    started_at_epoch_ms, completed_at_epoch_ms, application_name, durust_claim)
+select i.id, i.place, 'nothing', i.place::text, 'portable_json', 1800000000000, 1800000000000, 'durust',
+       '0000000000000000-00000000000000000000000000000000'
+  from unnest(%s::text[], %s::integer[]) as i(id, place)
 """
-COPY = f"copy dbos.operation_outputs ({COLUMNS}) from stdin"
-COPIED = "\t".join(("", SERIALIZATION, str(MOMENT_MS), str(MOMENT_MS), "durust", TOKEN))
-FINISH = f"""
+COPY = """
+copy dbos.operation_outputs (workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms,
+                             completed_at_epoch_ms, application_name, durust_claim) from stdin
+"""
+COPIED = "\tportable_json\t1800000000000\t1800000000000\tdurust\t0000000000000000-00000000000000000000000000000000\n"
+FINISH = """
 with ended as (
-    update dbos.workflow_status set status = 'SUCCESS', completed_at = {MOMENT_MS}, updated_at = {MOMENT_MS}
+    update dbos.workflow_status set status = 'SUCCESS', completed_at = 1800000000000, updated_at = 1800000000000
      where workflow_uuid = any(%s::text[])
     returning workflow_uuid
 )
@@ -94,7 +99,7 @@ def _written(ids: Sequence[str], steps: int, method: str, first: int = 1) -> tup
     written = _array(ids)
     if method == "COPY":
         return written, "".join(
-            f"{workflow_id}\t{place}\t{STEP_NAME}\t{place}{COPIED}\n" for workflow_id, place in rows
+            f"{workflow_id}\t{place}\tnothing\t{place}{COPIED}" for workflow_id, place in rows
         ).encode()
     return written, [_array([workflow_id for workflow_id, _ in rows]), _array([place for _, place in rows])]
 
