@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ import psycopg
 import pytest
 
 from durust.storage.memory import InMemoryProvider
+from durust.storage.postgres import PostgresProvider
 from durust.storage.provider import StateProvider
+from durust.storage.sqlite import SqliteProvider
 from tests.support.server import MakeDatabase
 
-PROVIDERS = [name for name in ("memory", "sqlite", "postgres") if find_spec(f"durust.storage.{name}")]
-SHARED = [name for name in PROVIDERS if name != "memory"]
+PROVIDERS = ["memory", "sqlite", "postgres"]
+SHARED = ["sqlite", "postgres"]
 """The kinds that several processes can use, for `@pytest.mark.parametrize("url", SHARED, indirect=True)`."""
 
 _FIELDS = {"application_name": "app_name", "delay_until_epoch_ms": "delay_until_ms"}
@@ -54,11 +55,7 @@ def open_provider(url: str) -> StateProvider:
     if url.startswith("memory:"):
         return InMemoryProvider()
     if url.startswith("sqlite:"):
-        from durust.storage.sqlite import SqliteProvider
-
         return SqliteProvider(url.removeprefix("sqlite:///"))
-    from durust.storage.postgres import PostgresProvider
-
     return PostgresProvider(url)
 
 

@@ -1,0 +1,62 @@
+-- What durust keeps beside the canonical tables; its table of migrations is there already.
+
+-- One row for each incarnation of a process.
+create table durust_executors (
+    executor_id text primary key,
+    supervisor_id text not null,
+    host text not null,
+    boot_id text not null,
+    pid_ns text not null,
+    pid integer not null,
+    pid_started real not null,
+    app_name text not null,
+    app_version text,
+    state text not null check (state in ('LIVE', 'DRAINING', 'DEAD')),
+    registered_at integer not null,
+    ended_at integer,
+    why text
+);
+create index durust_executors_not_dead on durust_executors (executor_id) where state <> 'DEAD';
+
+-- A lease ends at a time of this boot: the seconds since the kernel's start, which nobody steps. After another start
+-- every older lease is over.
+create table durust_leases (
+    executor_id text primary key,
+    boot_id text not null,
+    lease_until real not null,
+    beat integer not null default 0,
+    progress integer not null default 0
+);
+
+-- What a parked run waits for.
+create table durust_waits (
+    workflow_id text not null,
+    place integer not null,
+    kind text not null,
+    target text not null,
+    key text not null,
+    until integer,
+    primary key (workflow_id, place, kind, target, key)
+);
+create index durust_waits_target on durust_waits (kind, target, key);
+
+-- One row for each claim on a queue that has a budget.
+create table durust_grants (
+    workflow_id text not null,
+    token text primary key,
+    queue text not null,
+    partition text,
+    executor_id text not null,
+    granted_at integer not null,
+    ended_at integer,
+    is_start integer not null
+);
+create index durust_grants_open on durust_grants (queue, partition) where ended_at is null;
+create index durust_grants_started on durust_grants (queue, partition, granted_at) where is_start;
+
+-- The total order of messages: a counter, because the greatest number that still stands may have been given before.
+create table durust_sequences (
+    name text primary key,
+    value integer not null
+);
+insert into durust_sequences (name, value) values ('notifications', 0);

@@ -1,0 +1,19 @@
+-- What durust adds to the canonical tables beside columns: run whenever something of it is missing, and harmless when
+-- nothing is.
+
+create index if not exists durust_claim_order on workflow_status (queue_name, priority, created_at, workflow_uuid)
+    where status = 'ENQUEUED';
+create unique index if not exists durust_stream_keys on streams (durust_key) where durust_key is not null;
+
+-- Messages that came before the column get their numbers in the order in which they were written.
+update durust_sequences
+   set value = max(value, (select coalesce(max(n.rowid), 0) from notifications n))
+ where name = 'notifications';
+update notifications set durust_seq = rowid where durust_seq is null;
+create trigger if not exists durust_notifications_seq after insert on notifications when new.durust_seq is null
+begin
+    update durust_sequences set value = value + 1 where name = 'notifications';
+    update notifications
+       set durust_seq = (select s.value from durust_sequences s where s.name = 'notifications')
+     where message_uuid = new.message_uuid;
+end;

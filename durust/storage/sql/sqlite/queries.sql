@@ -1,0 +1,348 @@
+-- Everything durust says to SQLite. A write transaction holds the only write lock from its first statement, so a guard
+-- and the write behind it are atomic without any lock clause. Whoever runs a statement hands it the moment of its
+-- transaction: `now` in epoch milliseconds, `boottime` in seconds since the kernel's start, and `boot`, which start.
+
+-- name: begin_write
+-- Deferred, a transaction that reads before it writes would find at its first write that its snapshot is old.
+begin immediate
+
+-- name: commit_write
+commit
+
+-- name: register_executors
+insert into durust_executors (
+    executor_id, supervisor_id, host, boot_id, pid_ns, pid, pid_started, app_name, app_version, state, registered_at)
+values (:id, :supervisor, :host, :executor_boot, :namespace, :pid, :started, :app, :version, 'LIVE', :now)
+on conflict do nothing
+
+-- name: register_leases
+-- Appears together with its executor, so a repeated registration finds it and does not renew it.
+insert into durust_leases (executor_id, boot_id, lease_until) values (:id, :boot, :boottime + :ttl)
+on conflict do nothing
+
+-- name: store_queues
+insert into queues (name, worker_concurrency, application_name, created_at, updated_at)
+values (:name, :limit, :app, :now, :now)
+on conflict (name) do update
+   set worker_concurrency = excluded.worker_concurrency, application_name = excluded.application_name,
+       updated_at = excluded.updated_at
+
+-- name: start_workflows
+-- A direct start asks in the same statement whether its executor lives.
+insert into workflow_status (
+    workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
+    application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at)
+select :id,
+       case when :executor is not null then 'PENDING' when :delay > 0 then 'DELAYED' else 'ENQUEUED' end,
+       :name, :queue, :priority, :dedup, case when :delay > 0 then :now + :delay end, :version,
+       :app, :format, :creator, :executor, :token, :executor is not null, :now, :now
+ where :executor is null
+    or exists (select 1 from durust_executors e where e.executor_id = :executor and e.state = 'LIVE')
+on conflict do nothing
+
+-- name: store_inputs
+-- Of a deleted workflow the inputs may still stand under the same id.
+insert into workflow_input (workflow_uuid, inputs, retention_timestamp) values (:id, :inputs, :now)
+on conflict (workflow_uuid) do update
+   set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+
+-- name: record_steps
+-- Run for many rows at once. The scalar subselect of the chain condition is one index probe.
+insert into operation_outputs (
+    workflow_uuid, function_id, function_name, output, error, serialization, started_at_epoch_ms,
+    completed_at_epoch_ms, application_name, durust_claim)
+select :id, :place, :name, :output, :error, :format, :started, :completed, w.application_name, :token
+  from workflow_status w
+ where w.workflow_uuid = :id and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token
+   and (:after is null or (
+        select o.function_id from operation_outputs o
+         where o.workflow_uuid = :id and o.function_id = :after) is not null)
+on conflict do nothing
+
+-- name: record_sleeps
+insert into operation_outputs (
+    workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+    application_name, durust_claim)
+select :id, :place, :name, printf('%.3f', (:now + :lasting) / 1000.0), 'portable_json', :now, :now + :lasting,
+       w.application_name, :token
+  from workflow_status w
+ where w.workflow_uuid = :id and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token
+   and (:after is null or (
+        select o.function_id from operation_outputs o
+         where o.workflow_uuid = :id and o.function_id = :after) is not null)
+on conflict do nothing
+
+-- name: finish_workflows
+-- Only the holder of the token may finish.
+update workflow_status
+   set status = :status, serialization = :format, deduplication_id = null, completed_at = :now, updated_at = :now
+ where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
+   and (:after is null or (
+        select o.function_id from operation_outputs o
+         where o.workflow_uuid = :id and o.function_id = :after) is not null)
+
+-- name: store_outputs
+insert into workflow_output (workflow_uuid, output, error, retention_timestamp) values (:id, :output, :error, :now)
+on conflict (workflow_uuid) do update
+   set output = excluded.output, error = excluded.error, retention_timestamp = excluded.retention_timestamp
+
+-- name: park_workflows
+-- What was due already when it parked is queued at once: nobody would look at it before the next sweep.
+update workflow_status
+   set status = case when :until > :now then 'DELAYED' else 'ENQUEUED' end,
+       queue_name = coalesce(queue_name, :internal),
+       delay_until_epoch_ms = case when :until > :now then :until end, executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null, recovery_attempts = recovery_attempts - 1, updated_at = :now
+ where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
+   and (:after is null or (
+        select o.function_id from operation_outputs o
+         where o.workflow_uuid = :id and o.function_id = :after) is not null)
+
+-- name: forget_waits
+delete from durust_waits where workflow_id = :id
+
+-- name: store_waits
+insert into durust_waits (workflow_id, place, kind, target, key, until)
+values (:id, :place, :kind, :target, :key, :until)
+on conflict do nothing
+
+-- name: hand_back_workflows
+-- The owner's own will, so the attempt is not counted.
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null, recovery_attempts = recovery_attempts - 1, updated_at = :now
+ where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
+
+-- name: beat
+update durust_leases
+   set boot_id = :boot, lease_until = :boottime + :ttl, beat = beat + 1
+ where executor_id = :id
+   and exists (select 1 from durust_executors e where e.executor_id = :id and e.state <> 'DEAD')
+
+-- name: drain_executors
+update durust_executors set state = 'DRAINING' where executor_id = :id and state <> 'DEAD'
+
+-- name: retire_executors
+-- First of two statements; a claim has either committed before them or finds the executor dead.
+update durust_executors set state = 'DEAD', ended_at = :now, why = :why where executor_id = :id and state <> 'DEAD'
+
+-- name: release_workflows
+-- Second of two statements. Of a run that crashed nothing changes but its state, its owner and its start.
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null
+ where status = 'PENDING' and executor_id = :id
+returning workflow_uuid, queue_name
+
+-- name: classify_runs
+-- What stands now for the write of a run that changed nothing: owner, chain, and the record at the place.
+select w.status, w.executor_id, w.owner_xid,
+       :after is null or (
+           select c.function_id from operation_outputs c
+            where c.workflow_uuid = :id and c.function_id = :after) is not null,
+       o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id, o.started_at_epoch_ms,
+       o.completed_at_epoch_ms, o.durust_claim
+  from (select 1)
+  left join workflow_status w on w.workflow_uuid = :id
+  left join operation_outputs o on o.workflow_uuid = :id and o.function_id = :place
+
+-- name: classify_starts
+-- What stands now for a start that changed nothing: the holder of the deduplication id, and the row of that id.
+select (select d.workflow_uuid from workflow_status d where d.queue_name = :queue and d.deduplication_id = :dedup),
+       w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization
+  from (select 1)
+  left join workflow_status w on w.workflow_uuid = :id
+
+-- name: find_claimable
+-- Asked without the write lock, so that processes that find nothing do not stand in each other's way.
+select 1
+  from json_each(:queues) q
+ where exists (
+       select 1 from workflow_status w
+        where w.status = 'ENQUEUED' and w.queue_name = q.value
+          and w.name in (select json_extract(k.value, '$[0]') from json_each(:known) k)
+          and (w.application_name = :app or w.application_name is null)
+          and (w.application_version is null or w.application_version = (
+               select json_extract(k.value, '$[1]') from json_each(:known) k
+                where json_extract(k.value, '$[0]') = w.name)))
+ limit 1
+
+-- name: claim_workflows
+-- Once for each queue; the inner select walks the claim index in order and stops when it has enough.
+update workflow_status
+   set status = 'PENDING', executor_id = :executor,
+       owner_xid = printf('%016x', :now * 1000) || '-' || lower(hex(randomblob(8))),
+       application_version = (
+           select json_extract(k.value, '$[1]') from json_each(:known) k
+            where json_extract(k.value, '$[0]') = workflow_status.name),
+       recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
+       workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, :now + workflow_timeout_ms)
+ where workflow_uuid in (
+       select w.workflow_uuid
+         from workflow_status w
+        where w.status = 'ENQUEUED' and w.queue_name = :queue
+          and w.name in (select json_extract(k.value, '$[0]') from json_each(:known) k)
+          and (w.application_name = :app or w.application_name is null)
+          and (w.application_version is null or w.application_version = (
+               select json_extract(k.value, '$[1]') from json_each(:known) k
+                where json_extract(k.value, '$[0]') = w.name))
+        order by w.priority, w.created_at, w.workflow_uuid
+        limit :limit)
+   and exists (
+       select 1 from durust_executors e
+         join durust_leases l on l.executor_id = e.executor_id
+        where e.executor_id = :executor and e.state = 'LIVE' and l.boot_id = :boot and l.lease_until > :boottime)
+returning priority, created_at, workflow_uuid, executor_id, owner_xid, name,
+          coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
+          serialization, recovery_attempts, queue_name, application_version, created_at, :now
+
+-- name: read_history
+select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
+       o.started_at_epoch_ms, o.completed_at_epoch_ms, o.durust_claim
+  from operation_outputs o
+ where o.workflow_uuid in (select i.value from json_each(:ids) i)
+ order by o.workflow_uuid, coalesce(o.completed_at_epoch_ms, 0), o.function_id
+
+-- name: queue_due
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), delay_until_epoch_ms = null,
+       deduplication_id = case when is_debounced then null else deduplication_id end, updated_at = :now
+ where workflow_uuid in (
+       select w.workflow_uuid
+         from workflow_status w
+        where w.status = 'DELAYED' and w.delay_until_epoch_ms <= :now
+          and (w.application_name = :app
+               or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+        order by w.delay_until_epoch_ms
+        limit :limit)
+returning workflow_uuid, queue_name
+
+-- name: next_due
+select (w.delay_until_epoch_ms - :now) / 1000.0
+  from workflow_status w
+ where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
+   and (w.application_name = :app
+        or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+ order by w.delay_until_epoch_ms
+ limit 1
+
+-- name: find_lapsed
+-- Run in the transaction that then retires them, so no beat comes in between.
+select e.executor_id
+  from durust_executors e
+  join durust_leases l on l.executor_id = e.executor_id
+ where e.state <> 'DEAD' and e.supervisor_id <> :supervisor and (l.boot_id <> :boot or l.lease_until <= :boottime)
+ order by l.boot_id = :boot, l.lease_until
+ limit :limit
+
+-- name: release_orphans
+-- Heals what should not happen.
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), executor_id = null, owner_xid = null,
+       started_at_epoch_ms = null
+ where workflow_uuid in (
+       select w.workflow_uuid
+         from workflow_status w
+        where w.status = 'PENDING' and substr(w.executor_id, 1, 3) = 'du:'
+          and (w.application_name = :app
+               or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+          and not exists (
+              select 1 from durust_executors e where e.executor_id = w.executor_id and e.state <> 'DEAD')
+        limit :limit)
+returning workflow_uuid, queue_name
+
+-- name: list_workflows
+-- The ids come from the narrowest source that the filter allows; the other two branches are not even entered.
+with picked (id) as (
+    select distinct i.value from json_each(:ids) i
+     union all
+    select w.workflow_uuid from workflow_status w where :ids is null and :only_pending and w.status = 'PENDING'
+     union all
+    select w.workflow_uuid from workflow_status w where :ids is null and not :only_pending
+)
+select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization,
+       case when :load_input then coalesce(i.inputs, w.inputs) end,
+       case when :load_output then coalesce(o.output, w.output) end,
+       case when :load_output then coalesce(o.error, w.error) end
+  from picked p
+ cross join workflow_status w on w.workflow_uuid = p.id
+  left join workflow_input i on i.workflow_uuid = w.workflow_uuid and :load_input
+  left join workflow_output o on o.workflow_uuid = w.workflow_uuid and :load_output
+ where (:names is null or w.name in (select n.value from json_each(:names) n))
+   and (:statuses is null or w.status in (select s.value from json_each(:statuses) s))
+   and (:queues is null or w.queue_name in (select q.value from json_each(:queues) q))
+   and (:executors is null or w.executor_id in (select e.value from json_each(:executors) e))
+   and (:apps is null or w.application_name in (select a.value from json_each(:apps) a))
+   and (:version is null or w.application_version = :version)
+   and (:prefix is null or substr(w.workflow_uuid, 1, length(:prefix)) = :prefix)
+   and (:created_from is null or w.created_at >= :created_from)
+   and (:created_before is null or w.created_at < :created_before)
+ order by case when not :newest_first then w.created_at end,
+          case when not :newest_first then w.workflow_uuid end,
+          case when :newest_first then w.created_at end desc,
+          case when :newest_first then w.workflow_uuid end desc
+ limit :limit offset :offset
+
+-- name: list_executors
+-- A lease of an earlier start of the kernel is over, whatever its number says.
+select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid_started, e.app_name, e.app_version,
+       e.state, e.registered_at, e.ended_at, e.why,
+       case when l.boot_id = :boot then l.lease_until - :boottime else -1.0 end
+  from durust_executors e
+  join durust_leases l on l.executor_id = e.executor_id
+ where e.state in (select s.value from json_each(:states) s)
+   and (:ids is null or e.executor_id in (select i.value from json_each(:ids) i))
+   and (:executor_boot is null or e.boot_id = :executor_boot)
+   and (:supervisor is null or e.supervisor_id = :supervisor)
+ order by e.executor_id
+
+-- name: list_queues
+select q.name, q.worker_concurrency from queues q order by q.name
+
+-- name: data_version
+-- Changes when another connection, of this process or another, has committed.
+pragma data_version
+
+-- name: checkpoint
+-- Copies what it can into the database and never resets the log: the next writer does, when nobody reads from it.
+pragma wal_checkpoint(passive)
+
+-- name: find_columns
+select m.name, c.name, c.type from sqlite_master m join pragma_table_info(m.name) c where m.type in ('table', 'view')
+
+-- name: find_missing_additions
+-- Asked at every start, because a table that another library made anew has lost what durust adds to it.
+select a.name
+  from (select 'durust_claim' as name, 'operation_outputs' as home union all select 'durust_seq', 'notifications'
+         union all select 'durust_key', 'streams') a
+ where not exists (select 1 from pragma_table_info(a.home) c where c.name = a.name)
+ union all
+select a.name
+  from (select 'durust_claim_order' as name union all select 'durust_stream_keys'
+         union all select 'durust_notifications_seq') a
+ where not exists (select 1 from sqlite_master m where m.name = a.name)
+
+-- name: add_durust_claim
+alter table operation_outputs add column durust_claim text
+
+-- name: add_durust_seq
+alter table notifications add column durust_seq integer
+
+-- name: add_durust_key
+alter table streams add column durust_key text
+
+-- name: read_version
+select v.version from dbos_migrations v
+
+-- name: make_migrations
+create table if not exists durust_migrations (number integer primary key, name text not null, applied_at integer not null)
+
+-- name: read_migrations
+select m.number from durust_migrations m
+
+-- name: note_migration
+insert into durust_migrations (number, name, applied_at) values (:number, :name, :now)

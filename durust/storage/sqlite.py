@@ -1,0 +1,432 @@
+"""The provider that keeps the state in a SQLite file, and the only door to its library."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from durust import clock
+from durust.errors import DurustError, ProviderMisuse, SchemaMismatch
+from durust.failpoints import failpoint
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.validity import refusal
+from durust.model.writes import Outcome, Refused, Write
+from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_schema
+from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
+from durust.storage.pool import Pool, persist
+from durust.storage.provider import Hint, Listener, Writer
+from durust.storage.sqlite_batch import SQL, Params, Transaction
+from durust.storage.statements import Statement
+from durust.telemetry import logger
+
+T = TypeVar("T")
+
+# The first with RETURNING.
+VERSION_MIN = (3, 35, 0)
+# Before it, a commit that resets the log beside a checkpoint may lose what was committed (the "WAL-reset bug").
+VERSION_SAFE = (3, 51, 3)
+# Writers wait for each other this long; a batch takes milliseconds, so behind this stands somebody who is stuck.
+BUSY_SECONDS = 10.0
+# What the library itself would let the log grow to: a thousand pages of 4 KiB.
+CHECKPOINT_BYTES = 4_000_000
+# As often as a waiting listener looks whether somebody has committed: cheap, and short beside a step.
+POLL_SECONDS = 0.01
+
+# Extended codes carry the primary one in their low byte.
+_PRIMARY = 0xFF
+_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA})
+_BAD_DATA = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE})
+_UNMIGRATED = ("no such table", "no such column", "has no column")
+
+# The process that opened each file. The library keeps what it knows about locks per process, and a forked child
+# inherits that knowledge without the locks.
+_homes: dict[Path, int] = {}
+
+
+def needs_care(version: tuple[int, ...]) -> bool:
+    """Tell whether this version of the library has the WAL-reset bug."""
+    return version < VERSION_SAFE
+
+
+@cache
+def _warn_of_version() -> None:
+    # Cached, so that it is said once in a process.
+    logger.warning(
+        "SQLite %s has a bug that can lose commits while its log is copied (fixed in %s); durust avoids it by copying "
+        "the log under a lock, which costs some throughput",
+        sqlite3.sqlite_version,
+        ".".join(map(str, VERSION_SAFE)),
+    )
+
+
+def _fault(name: str, error: Exception) -> Exception:
+    """Return what an error of the library means for whoever asked."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & _PRIMARY
+    if primary in _TRANSIENT:
+        return Transient(str(error))
+    if primary in _BAD_DATA or isinstance(error, _BAD_VALUES):
+        return BadData(str(error))
+    if primary == sqlite3.SQLITE_NOTADB:
+        return SchemaMismatch(name, "a file that is no SQLite database", "a SQLite database or a new file")
+    if primary == sqlite3.SQLITE_ERROR:
+        if any(word in str(error) for word in _UNMIGRATED):
+            return SchemaMismatch(name, str(error), "a database that durust has migrated")
+        return DurustError(f"{name}: {error}")
+    # The file, the disk or the connection.
+    return Lost(str(error))
+
+
+_BAD_VALUES = (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
+_boot_id = cache(clock.boot_id)
+
+
+class SqliteLink:
+    """A connection: outside a transaction each statement is one of its own."""
+
+    def __init__(self, name: str, path: Path, synchronous: str, mode: Literal["rw", "rwc"] = "rw") -> None:
+        self._name, self._pid, self._is_closed = name, os.getpid(), False
+        self._afters: list[str] = []
+        if sqlite3.sqlite_version_info < VERSION_MIN:
+            found, wanted = sqlite3.sqlite_version, ".".join(map(str, VERSION_MIN))
+            raise ProviderMisuse(name, f"the SQLite library is {found}", f"use a Python with SQLite {wanted} or newer")
+        if _homes.setdefault(path, self._pid) != self._pid:
+            raise ProviderMisuse(
+                name,
+                "this process was forked from one that had the file open",
+                "start processes by spawn, or fork before the first use",
+            )
+        if mode == "rw" and not path.exists():
+            raise SchemaMismatch(name, "no file", "a database that durust has migrated")
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.as_uri()}?mode={mode}",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        except sqlite3.Error as error:
+            raise _fault(name, error) from None
+        self._set_moment()
+        self._configure(synchronous)
+
+    def _configure(self, synchronous: str) -> None:
+        self._pragma(f"synchronous={synchronous}")
+        self._pragma("foreign_keys=on")
+        if needs_care(sqlite3.sqlite_version_info):
+            _warn_of_version()
+            self._pragma("wal_autocheckpoint=0")
+            self._pragma("mmap_size=0")
+
+    def use_log(self) -> None:
+        """Make the file use a write-ahead log, so that readers and a writer do not wait for each other."""
+        if self._pragma("journal_mode") != "wal" and self._pragma("journal_mode=wal") != "wal":
+            raise ProviderMisuse(self._name, "its file system has no shared memory", "use a local folder, or Postgres")
+
+    def _pragma(self, text: str) -> object:
+        found = self._execute(self._connection.execute, f"pragma {text}", {}).fetchone()
+        return found and found[0]
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_closed and self._pid == os.getpid()
+
+    def close(self) -> None:
+        # What belongs to the process that forked this one is left to it.
+        if self.is_open:
+            self._connection.close()
+        self._is_closed = True
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Hold the one write lock; commit at the end, or roll back what raised."""
+        self._execute(self._connection.execute, SQL.begin_write.sql, {})
+        self._afters = []
+        # Read behind the lock, so that the order of commits is the order of their times.
+        self._set_moment()
+        try:
+            yield self
+            if self._connection.in_transaction:
+                self._execute(self._connection.execute, SQL.commit_write.sql, {})
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
+        for name in self._afters:
+            failpoint(name)
+
+    def _set_moment(self) -> None:
+        self.now_ms = clock.now_ms()
+        self._moment: dict[str, Param] = {"now": self.now_ms, "boottime": clock.boottime(), "boot": _boot_id()}
+
+    def rows(self, statement: Statement, params: Params) -> list[Row]:
+        self._reach(statement)
+        try:
+            return self._execute(self._connection.execute, statement.sql, {**self._moment, **params}).fetchall()
+        except sqlite3.Error as error:
+            raise _fault(self._name, error) from None
+
+    def change(self, statement: Statement, params: Params) -> int:
+        self._reach(statement)
+        return self._execute(self._connection.execute, statement.sql, {**self._moment, **params}).rowcount
+
+    def change_many(self, statement: Statement, sql: str, values: Sequence[Row]) -> int:
+        self._reach(statement)
+        return self._execute(self._connection.executemany, sql, values).rowcount
+
+    def script(self, sql: str) -> None:
+        # The library's own would commit first.
+        text = ""
+        for line in sql.splitlines(keepends=True):
+            text += line
+            if sqlite3.complete_statement(text):
+                self._execute(self._connection.execute, text, {})
+                text = ""
+
+    def _reach(self, statement: Statement) -> None:
+        if statement.writes:
+            failpoint(statement.before)
+            if statement.after not in self._afters:
+                self._afters.append(statement.after)
+
+    def _execute(self, execute: Callable[..., sqlite3.Cursor], sql: str, values: object) -> sqlite3.Cursor:
+        if self._pid != os.getpid():
+            raise ProviderMisuse(
+                self._name, "the connection belongs to the process that forked this one", "open one after the fork"
+            )
+        try:
+            return execute(sql, values)
+        except (sqlite3.Error, *_BAD_VALUES) as error:
+            raise _fault(self._name, error) from None
+
+    def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
+        self._set_moment()
+        return [self.rows(call.statement, call.params) for call in calls]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class SqliteProvider:
+    """Keeps the state in the SQLite file at *path*, for the processes of one host.
+
+    *synchronous* is FULL, with which a commit outlives a loss of power, or NORMAL, with which the last ones may not.
+    Nothing is opened before it is needed. Raises `ProviderMisuse` for a path that no file can have.
+    """
+
+    def __init__(self, path: str | Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+        self._path = sqlite_files.locate(path)
+        self._synchronous = synchronous
+        self._pool = Pool(self.name, self._connect)
+
+    @property
+    def name(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+    def _open(self, mode: Literal["rw", "rwc"] = "rw") -> SqliteLink:
+        sqlite_files.demand_folder(self.name, self._path)
+        return SqliteLink(self.name, self._path, self._synchronous, mode)
+
+    def _connect(self) -> SqliteLink:
+        link = self._open()
+        try:
+            link.use_log()
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    def _read(self, statement: Statement, params: Params) -> list[Row]:
+        def once() -> list[Row]:
+            with self._pool.lend() as link:
+                return link.run([Call(statement, params)])[0]
+
+        return persist(self.name, once)
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        def once() -> T:
+            with self._pool.lend() as link, cast("SqliteLink", link).transaction() as transaction:
+                return work(transaction)
+
+        return persist(self.name, once)
+
+    def migrate(self) -> None:
+        persist(self.name, self._migrate)
+
+    def _migrate(self) -> None:
+        with closing(self._open("rwc")) as link:
+            # Before anything is changed, because the log alone would change a file that is not for durust.
+            sqlite_schema.judge(self.name, link, *_wanted())
+            link.use_log()
+            with link.transaction() as transaction:
+                sqlite_schema.bring_up(self.name, transaction, *_wanted())
+
+    def check(self) -> None:
+        def once() -> None:
+            with closing(self._open()) as link:
+                sqlite_schema.demand(self.name, link, *_wanted())
+
+        persist(self.name, once)
+
+    def writer(self) -> Writer:
+        return _SqliteWriter(self.name, self._connect)
+
+    def claim(self, request: ClaimRequest) -> list[Claimed]:
+        if not self._read(SQL.find_claimable, sqlite_claims.claim_params(request)):
+            return []
+        claims = self._write(lambda transaction: sqlite_claims.claim(transaction, request))
+        # Read after the claim's commit: only now can no earlier owner add to it.
+        steps = self.history([claim.lease.workflow_id for claim in claims])
+        return rows.with_histories(claims, steps)
+
+    def sweep(self, request: SweepRequest) -> Swept:
+        swept = self._write(lambda transaction: sqlite_claims.sweep(transaction, request))
+        if needs_care(sqlite3.sqlite_version_info):
+            self._copy_log()
+        return swept
+
+    def _copy_log(self) -> None:
+        """Copy the log into the database where the library must not do it by itself."""
+        if sqlite_files.size(Path(f"{self._path}-wal")) < CHECKPOINT_BYTES:
+            return
+        with Path(f"{self._path}-checkpoint").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # With the write lock held nobody can commit, so nobody can reset the log beside the copying.
+                with closing(self._connect()) as copier, closing(self._connect()) as guard, guard.transaction():
+                    copier.run([Call(SQL.checkpoint, {})])
+            except (BlockingIOError, Transient):
+                # Somebody else copies it, or holds the write lock for long: the next sweep comes soon.
+                return
+
+    def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        if not workflow_ids:
+            return {}
+        return rows.histories(workflow_ids, self._read(SQL.read_history, sqlite_filters.ids(workflow_ids)))
+
+    def workflows(self, query: ListFilter) -> list[WorkflowRow]:
+        return [rows.workflow(row) for row in self._read(SQL.list_workflows, sqlite_filters.workflows(query))]
+
+    def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
+        return [rows.executor(row) for row in self._read(SQL.list_executors, sqlite_filters.executors(query))]
+
+    def queues(self) -> list[QueueRow]:
+        return [rows.queue(row) for row in self._read(SQL.list_queues, {})]
+
+    def announce(self, hints: Sequence[Hint]) -> None:
+        """Do nothing: every listener on the file sees the commit itself."""
+
+    def listen(self) -> Listener:
+        return _SqliteListener(self._connect)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+@cache
+def _wanted() -> tuple[sqlite_schema.Catalog, sqlite_schema.Catalog]:
+    """Return the canonical tables and durust's own, as a database that has just been made holds them."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.executescript(sqlite_schema.canonical_text())
+        canonical = sqlite_schema.catalog(empty.execute(SQL.find_columns.sql))
+        for text in sqlite_schema.own_texts():
+            empty.executescript(text)
+        both = sqlite_schema.catalog(empty.execute(SQL.find_columns.sql))
+    return canonical, {table: columns for table, columns in both.items() if table not in canonical}
+
+
+class _SqliteWriter:
+    def __init__(self, name: str, connect: Callable[[], SqliteLink]) -> None:
+        self._name, self._connect = name, connect
+        self._link: SqliteLink | None = None
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        reasons = [refusal(write) for write in writes]
+        outcomes = iter(self._commit([write for write, reason in zip(writes, reasons, strict=True) if not reason]))
+        return [Refused(reason) if reason else next(outcomes) for reason in reasons]
+
+    def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        if not writes:
+            return []
+        try:
+            return persist(self._name, lambda: self._once(writes))
+        except BadData as error:
+            if len(writes) == 1:
+                return [Refused(str(error))]
+        # By halves, until the one that cannot be held stands alone.
+        middle = len(writes) // 2
+        return self._commit(writes[:middle]) + self._commit(writes[middle:])
+
+    def _once(self, writes: Sequence[Write]) -> list[Outcome]:
+        if self._link is None:
+            self._link = self._connect()
+        try:
+            with self._link.transaction() as transaction:
+                return sqlite_batch.commit(transaction, writes)
+        except Lost:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+class _SqliteListener:
+    """Looks whether somebody has committed; what, it cannot tell."""
+
+    def __init__(self, connect: Callable[[], SqliteLink]) -> None:
+        self._connect = connect
+        self._link: SqliteLink | None = None
+        self._seen: object = None
+        self._woken = threading.Event()
+        self._look()
+
+    def wait(self, timeout_seconds: float) -> list[Hint]:
+        deadline = clock.monotonic() + timeout_seconds
+        while not self._look():
+            left = deadline - clock.monotonic()
+            if left <= 0 or self._woken.wait(min(left, POLL_SECONDS)):
+                self._woken.clear()
+                return []
+        return [Hint("any")]
+
+    def _look(self) -> bool:
+        """Tell whether somebody has committed since the last look."""
+        try:
+            if self._link is None:
+                self._link = self._connect()
+            [[(version,)]] = self._link.run([Call(SQL.data_version, {})])
+        except (Transient, DurustError):
+            # Away: a poll stands behind every hint.
+            self._drop()
+            return False
+        is_new = bool(version != self._seen)
+        self._seen = version
+        return is_new
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None:
+        self._woken.set()
+        self._drop()
