@@ -57,9 +57,9 @@ def needs_care(version: tuple[int, ...]) -> bool:
 
 
 @cache
-def _warn_of_version() -> None:
-    # Cached, so that it is said once in a process.
-    logger.warning(
+def _tell_of_version() -> None:
+    # Cached, so that it is said once in a process. To logs alone: whoever looks at a terminal has nothing to do.
+    logger.info(
         "SQLite %s has a bug that can lose commits while its log is copied (fixed in %s); durust avoids it by copying "
         "the log under a lock, which costs some throughput",
         sqlite3.sqlite_version,
@@ -123,7 +123,7 @@ class SqliteLink:
         self._pragma(f"synchronous={synchronous}")
         self._pragma("foreign_keys=on")
         if needs_care(sqlite3.sqlite_version_info):
-            _warn_of_version()
+            _tell_of_version()
             self._pragma("wal_autocheckpoint=0")
             self._pragma("mmap_size=0")
 
