@@ -18,7 +18,7 @@ from durust.engine.drive import AwaitingDriver, BlockingDriver
 from durust.errors import InvalidArgument, NotInWorkflow
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
-from durust.routines.effects import Ended, Raised, Routine
+from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
 from durust.routines.waits import sleep
@@ -153,11 +153,14 @@ class DurableContext(_Context):
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
         return self._run.take_place()
 
-    async def _end(self, place: int, routine: Routine[Ended]) -> Any:
-        ended = await self._driver.operate(place, routine)
-        if isinstance(ended, Raised):
-            raise ended.error
-        return ended.value
+    async def _end(self, place: int, routine: Routine[StepEnd]) -> Any:
+        match await self._driver.operate(place, routine):
+            case Returned(value):
+                return value
+            case Raised(error):
+                raise error
+            case Cut():
+                raise asyncio.CancelledError
 
 
 class SyncDurableContext(_Context):
@@ -224,11 +227,14 @@ class SyncDurableContext(_Context):
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
         return self._run.take_place()
 
-    def _end(self, routine: Routine[Ended]) -> Any:
-        ended = self._driver.operate(routine)
-        if isinstance(ended, Raised):
-            raise ended.error
-        return ended.value
+    def _end(self, routine: Routine[StepEnd]) -> Any:
+        match self._driver.operate(routine):
+            case Returned(value):
+                return value
+            case Raised(error):
+                raise error
+            case Cut():
+                raise TypeError("nothing cuts the step of a sync workflow short")
 
 
 def make_context(

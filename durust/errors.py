@@ -140,6 +140,20 @@ class StepRetriesExhausted(DurustError):
         return f"step {self.name!r} failed in all {self.attempts} attempts; the last error was {last}"
 
 
+class StepCancelled(DurustError):
+    """The step was cut short: the task that waited for it was cancelled, as by a timeout of the workflow's body.
+
+    It stands in the step's record; the body itself saw the cancellation, and sees it again in each replay.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"step {self.name!r} was cut short by the workflow's own code"
+
+
 class MaxRecoveryAttemptsExceeded(DurustError):
     """The workflow was started again more often than its cap allows, so it was set aside."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from durust.codec import UNTYPED, Codec
 from durust.engine.watcher import Ending, ending_of
-from durust.errors import MaxRecoveryAttemptsExceeded, WorkflowCancelled, WorkflowNotFound
+from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, WorkflowCancelled, WorkflowNotFound
 from durust.model.filters import ListFilter
 from durust.model.status import Status
 
@@ -73,7 +73,11 @@ class WorkflowHandle(Generic[T]):
 
     def _look(self) -> Ending | None:
         """Return how the workflow ended if it has: most results are asked for when they are there."""
-        rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id], load_output=True))
+        try:
+            rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id], load_output=True))
+        except ProviderUnavailable:
+            # The watcher waits until the database is back.
+            return None
         if not rows:
             raise WorkflowNotFound(self._id)
         return ending_of(rows[0]) if rows[0].status.is_terminal else None

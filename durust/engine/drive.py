@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ from durust.engine.ticket import LoopTicket
 from durust.engine.turns import Turn, Turns
 from durust.errors import Unwind
 from durust.model.writes import Outcome, RecordStep, RunWrite
-from durust.routines.effects import Call, Commit, Ended, Pause, Raised, Returned, Routine, Wait
+from durust.routines.effects import Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, StepEnd, Wait
 from durust.routines.lifecycle import park
 from durust.routines.run import Run, Verdict
 
@@ -141,32 +141,42 @@ class AwaitingDriver:
     def __init__(self, run: Run, ground: Ground, turns: Turns, unwind: Callable[[], None]) -> None:
         self._run, self._ground, self._turns, self._unwind = run, ground, turns, unwind
         self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
 
-    async def operate(self, place: int, routine: Routine[T]) -> T:
-        """Carry an operation's routine through and return its result when it is its turn.
+    async def operate(self, place: int, routine: Routine[StepEnd]) -> StepEnd:
+        """Carry an operation's routine through and return its end when it is its turn.
 
-        Raises `Unwind` when the run is closed. A cancellation that comes when the operation has completed is late: the
-        operation comes back, as it will in every replay, and its task is cancelled right after.
+        Raises `Unwind` when the run is closed, in other tasks than the body's own a cancellation. A cancellation by the
+        body's own code cuts a step short, which is recorded; one that comes when the operation has completed is late:
+        the operation comes back, as it will in every replay, and its task is cancelled right after.
         """
-        if self._run.is_closed():
-            await self._refuse()
-        turn = self._turns.enter(place)
+        turn: Turn | None = None
         try:
-            result = await self.drive(routine, turn)
-            await self._turns.deliver(turn)
+            if self._run.is_closed():
+                await self._refuse()
+            turn = self._turns.enter(place)
+            end = await self.drive(routine, turn)
+            if not isinstance(end, Raised) or isinstance(end.error, Exception):
+                await self._turns.deliver(turn, is_cut=isinstance(end, Cut))
+            self._run.ensure_open()
+        except Unwind:
+            if asyncio.current_task() is self._main:
+                raise
+            # asyncio complains of a task whose error nobody asks for, but not of a cancelled one.
+            raise asyncio.CancelledError from None
         except Exception as error:  # noqa: BLE001  how a step ends is a value, so this is a fault of what carries it
             self._run.break_off(error)
         finally:
-            self._turns.leave(turn)
+            if turn is not None:
+                self._turns.leave(turn)
             if self._run.is_closed():
                 self._unwind()
-        self._run.ensure_open()
-        if turn.is_cancelled and turn.task is not None:
+        if turn.is_cancelled and turn.task is not None and not isinstance(end, Cut):
             self._loop.call_soon(_cancel_again, turn.task)
-        return result
+        return end
 
     async def drive(self, routine: Routine[T], turn: Turn | None = None) -> T:
-        """Carry a routine through that is no operation of the body."""
+        """Carry a routine through; without a turn it is no operation of the body."""
         reply: Any = None
         while True:
             try:
@@ -177,18 +187,25 @@ class AwaitingDriver:
                 case Commit(write):
                     reply = await self._commit(write, turn)
                 case Call(body, is_async):
-                    reply = await self._call(body, is_async=is_async)
+                    reply = await self._unless_cut(self._call(body, is_async=is_async), turn)
                 case Pause(seconds):
-                    await asyncio.sleep(seconds)
-                    reply = None
+                    reply = await self._unless_cut(asyncio.sleep(seconds), turn)
                 case Wait(_, until_ms):
                     if turn is None:
                         raise TypeError("only an operation of the body waits")
                     await self._turns.sleep_until(turn, until_ms)
                     reply = None
 
+    async def _unless_cut(self, part: Awaitable[T], turn: Turn | None) -> T | Cut:
+        try:
+            return await part
+        except asyncio.CancelledError:
+            if turn is None or self._run.is_closed():
+                raise
+            turn.is_cancelled = True
+            return Cut()
+
     async def _refuse(self) -> NoReturn:
-        self._unwind()
         self._run.refusals += 1
         # Even a quick refusal lets the loop go round: a body that swallows it must not hold up everybody else's.
         await asyncio.sleep(REFUSAL_PAUSE_SECONDS if self._run.refusals > QUICK_REFUSALS else 0)
@@ -244,7 +261,13 @@ async def acall(body: Any) -> Ended:
     """Call an async body and return its end as a value."""
     try:
         return Returned(await body())
-    except (Unwind, asyncio.CancelledError):
+    except Unwind:
         raise
+    except asyncio.CancelledError as error:
+        # Either this task is being cancelled, or the body raised it by itself.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return Raised(error)
     except BaseException as error:  # noqa: BLE001  how a body ends is a value here, whatever it raised
         return Raised(error)

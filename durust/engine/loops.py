@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -44,13 +45,15 @@ class Loop:
     def spawn(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, keep: set[asyncio.Task[Any]]
     ) -> None:
-        """Start a task on the loop, from any thread; *keep* holds it until it ends, so that it is not collected.
+        """Start a task on the loop, from any thread, with no context variables set.
+
+        *keep* holds it until it ends, so that it is not collected.
 
         Raises `RuntimeError` when the loop is closed.
         """
 
         def begin() -> None:
-            task = loop.create_task(function(*args))
+            task = loop.create_task(function(*args), context=contextvars.Context())
             keep.add(task)
             task.add_done_callback(keep.discard)
 

@@ -114,7 +114,10 @@ class Runner:
         return token in self._held
 
     def start(self, claimed: Claimed, definition: Definition) -> None:
-        """Run a claimed workflow; its slot is taken already, and given back when this raises."""
+        """Run a claimed workflow; its slot is taken already, and given back when this raises.
+
+        Its context variables are empty: a run that another process resumes has none of its starter's either.
+        """
         execution = Execution(claimed, definition, self.codec(definition))
         with self._mutex:
             self._held.add(claimed.lease.token)
@@ -127,7 +130,7 @@ class Runner:
             if definition.is_async:
                 self._loop.spawn(self._run_async, execution, keep=self._tasks)
             else:
-                context = contextvars.copy_context()
+                context = contextvars.Context()
                 self._pool.run(lambda: context.run(self._run_sync, execution))
         except BaseException:
             self._end(execution, None)

@@ -22,15 +22,26 @@ ROUNDS_BETWEEN = 8
 # How long the tasks of a run get to call their next operations before the run counts as waiting.
 SETTLE_SECONDS = 0.005
 # How long a replay waits for a call that history tells of; then it goes on without the recorded order. Longer than the
-# timeouts that a body sets by its own clock, which have to pass again; only code whose control flow is not
-# deterministic gets here.
-STALLED_SECONDS = 60.0
+# timeouts that a body sets by its own clock around a step, which have to pass again; only code whose control flow is
+# not deterministic gets here.
+STALLED_SECONDS = 300.0
 
 
 class Turn:
     """One operation that was called and has not come back."""
 
-    __slots__ = ("future", "is_asleep", "is_cancelled", "is_doomed", "is_queued", "is_ready", "key", "place", "task")
+    __slots__ = (
+        "future",
+        "is_asleep",
+        "is_cancelled",
+        "is_cut",
+        "is_doomed",
+        "is_queued",
+        "is_ready",
+        "key",
+        "place",
+        "task",
+    )
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -40,9 +51,11 @@ class Turn:
         self.is_asleep = False
         self.is_queued = False
         self.is_cancelled = False
-        """Whether a cancellation came when the operation had completed, so that it has to come back first."""
+        """Whether the body's own code cancelled the task that waits."""
+        self.is_cut = False
+        """Whether history says that such a cancellation cut it short: it comes back when it is cancelled again."""
         self.is_doomed = False
-        """Whether the order shows that the cancellation did count in an earlier execution."""
+        """Whether the order shows that the cancellation of a sleep did count in an earlier execution."""
         self.future: asyncio.Future[None] | None = None
 
 
@@ -95,11 +108,12 @@ class Turns:
         """Note that the operation's record is on its way with that completion time."""
         self._queue(turn, completed_at_ms)
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, *, is_cut: bool) -> None:
         """Return when it is this finished operation's turn to come back."""
         if turn.is_asleep:
             return
-        turn.is_ready = True
+        turn.is_cut = is_cut
+        turn.is_ready = turn.is_cancelled or not is_cut
         if self._is_alone(turn):
             self._run.passed = max(self._run.passed, turn.key)
             return
@@ -137,9 +151,11 @@ class Turns:
 
     def _is_alone(self, turn: Turn) -> bool:
         """Tell whether the order is plain: a body that is one sequence of operations pays nothing for it."""
-        if len(self._turns) > 1 or not self._has_one_task or self._is_pumping:
+        if len(self._turns) > 1 or not self._has_one_task or self._is_pumping or not turn.is_ready:
             return False
-        return not self._order or (self._order[0].place == turn.place and self._order[0].needs <= self._entered)
+        if not self._order:
+            return True
+        return self._order[0].place == turn.place and not self._is_ahead_of_calls(self._order[0])
 
     async def _hand_over(self, turn: Turn) -> None:
         while True:
@@ -150,7 +166,7 @@ class Turns:
             except asyncio.CancelledError:
                 if turn.is_doomed or not self._is_complete(turn):
                     raise
-                turn.is_cancelled = True
+                turn.is_cancelled = turn.is_ready = True
             else:
                 self._run.passed = max(self._run.passed, turn.key)
                 return
@@ -159,7 +175,7 @@ class Turns:
         """Tell whether a cancellation comes too late: a replay will find the operation completed."""
         if self._run.is_closed():
             return False
-        return turn.is_ready or (turn.is_asleep and turn.key[0] <= self._run.now_ms())
+        return not turn.is_asleep or turn.key[0] <= self._run.now_ms()
 
     def _poke(self) -> None:
         """See, some rounds from now, whether somebody's turn has come."""
@@ -213,34 +229,44 @@ class Turns:
         """Return the operation that history has next, once all is called that was called before it came back."""
         head = self._order[0]
         turn = self._turns.get(head.place)
-        if turn is not None and head.needs <= self._entered:
-            return turn if turn.is_ready or turn.is_asleep else None
-        if self._dooming is None and any(waiting.is_cancelled for waiting in self._turns.values()):
+        if turn is not None and head.needs <= self._entered and (turn.is_ready or turn.is_asleep):
+            return turn
+        if self._dooming is None and self._cancelled_sleeps():
             self._dooming = self._loop.call_later(SETTLE_SECONDS, self._doom, head)
         if self._stalling is None:
             self._stalling = self._loop.call_later(STALLED_SECONDS, self._give_up, head)
         return None
 
+    def _is_ahead_of_calls(self, head: Replayed) -> bool:
+        """Tell whether something has still to be called that was called before *head* came back."""
+        return head.place not in self._turns or head.needs > self._entered
+
     def _doom(self, head: Replayed) -> None:
-        """Let cancellations through: the call that history has next was made because of them."""
+        """Let the cancellations of sleeps through: the call that history has next was made because of them."""
         self._dooming = None
-        if not self._order or self._order[0] is not head or head.place in self._turns:
+        if self._order and self._order[0] is head and self._is_ahead_of_calls(head):
+            self._cancel(self._cancelled_sleeps())
+        else:
             self._poke()
-            return
-        cancelled = [turn for turn in self._turns.values() if turn.is_cancelled]
-        # What history knows to have come back is cancelled only if nothing else is left to be.
-        for turn in [turn for turn in cancelled if turn.place not in self._replayed] or cancelled:
-            turn.is_doomed = True
-            if turn.future is not None:
-                turn.future.cancel()
+
+    def _cancelled_sleeps(self) -> list[Turn]:
+        return [turn for turn in self._turns.values() if turn.is_cancelled and turn.is_asleep]
 
     def _give_up(self, head: Replayed) -> None:
         self._stalling = None
         if self._order and self._order[0] is head:
             emit("replay_out_of_order", workflow=self._run.workflow_id, place=head.place)
             self._order.clear()
+            self._cancel([turn for turn in self._turns.values() if turn.is_cut])
         if self._turns:
             self._poke()
+
+    @staticmethod
+    def _cancel(turns: list[Turn]) -> None:
+        for turn in turns:
+            turn.is_doomed = True
+            if turn.future is not None:
+                turn.future.cancel()
 
     # Parking
 

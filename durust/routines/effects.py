@@ -20,7 +20,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call the user's step body; answered by `Returned` or `Raised`."""
+    """Call the user's step body; answered by `Returned`, `Raised` or `Cut`."""
 
     body: Callable[[], Any]
     is_async: bool
@@ -28,7 +28,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait that long in memory; answered by None."""
+    """Wait that long in memory; answered by None, or by `Cut`."""
 
     seconds: float
 
@@ -55,6 +55,12 @@ class Raised:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The call was cut short: the task that waits for it was cancelled by the workflow's own code."""
+
+
 Ended = Returned | Raised
+StepEnd = Ended | Cut
 Effect = Commit | Call | Pause | Wait
 Routine = Generator[Effect, Any, T]

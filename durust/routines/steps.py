@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.codec import Codec, Encoded
-from durust.errors import DurustError, SerializationError, StepRetriesExhausted
+from durust.errors import DurustError, SerializationError, StepCancelled, StepRetriesExhausted
 from durust.failpoints import failpoint
 from durust.model.records import Checkpoint
 from durust.model.retry import StepOptions
 from durust.model.writes import RecordStep, Refused
-from durust.routines.effects import Call, Commit, Ended, Pause, Raised, Returned, Routine
+from durust.routines.effects import Call, Commit, Cut, Pause, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 
 
@@ -28,7 +28,7 @@ class Task:
     codec: Codec
 
 
-def step(run: Run, place: int, task: Task) -> Routine[Ended]:
+def step(run: Run, place: int, task: Task) -> Routine[StepEnd]:
     """Answer what history holds at *place*; otherwise attempt the task and record how it ended."""
     run.ensure_open()
     record = run.recall(place, task.name)
@@ -37,11 +37,11 @@ def step(run: Run, place: int, task: Task) -> Routine[Ended]:
     started_at_ms = run.now_ms()
     ended = yield from _attempt(run, task)
     if isinstance(ended, Raised) and not isinstance(ended.error, Exception):
-        # An interrupt or a cancellation says nothing about the step: it is not its outcome.
+        # An interrupt says nothing about the step: it is not its outcome.
         return ended
     encoded, ended = _settle(ended, task)
     failpoint("step.record")
-    is_error = isinstance(ended, Raised)
+    is_error = not isinstance(ended, Returned)
     outcome = yield Commit(
         RecordStep(
             lease=run.lease,
@@ -62,17 +62,17 @@ def step(run: Run, place: int, task: Task) -> Routine[Ended]:
     return ended
 
 
-def _attempt(run: Run, task: Task) -> Routine[Ended]:
+def _attempt(run: Run, task: Task) -> Routine[StepEnd]:
     """Call the body until it returns, its retries are used up, or its predicate says stop."""
     errors: list[Exception] = []
     while True:
         run.ensure_open()
         failpoint("step.before")
-        ended: Ended = yield Call(task.body, task.is_async)
+        ended: StepEnd = yield Call(task.body, task.is_async)
         failpoint("step.after")
         # What a body raised while its run was being closed is no outcome of the step.
         run.ensure_open()
-        if isinstance(ended, Returned) or not isinstance(ended.error, Exception):
+        if not isinstance(ended, Raised) or not isinstance(ended.error, Exception):
             return ended
         errors.append(ended.error)
         try:
@@ -82,10 +82,12 @@ def _attempt(run: Run, task: Task) -> Routine[Ended]:
         if pause is None:
             exhausted = task.options.max_retries and len(errors) > task.options.max_retries
             return Raised(StepRetriesExhausted(task.name, len(errors), tuple(errors))) if exhausted else ended
-        yield Pause(pause)
+        cut = yield Pause(pause)
+        if cut is not None:
+            return cut  # type: ignore[no-any-return]  # what a routine is sent has no type
 
 
-def _settle(ended: Ended, task: Task) -> tuple[Encoded, Ended]:
+def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
     """Encode how the step ended, and return it as its record reads back, so that a replay sees the same."""
     if isinstance(ended, Returned):
         try:
@@ -94,6 +96,9 @@ def _settle(ended: Ended, task: Task) -> tuple[Encoded, Ended]:
             ended = Raised(error)
         else:
             return encoded, Returned(value)
+    if isinstance(ended, Cut):
+        # Recorded, because what the body did next depends on it, and the side effect may have happened.
+        return task.codec.dump_error(StepCancelled(task.name)), ended
     encoded = task.codec.dump_error(ended.error)
     rebuilt = task.codec.load_error(encoded.text, encoded.serialization)
     if type(rebuilt) is type(ended.error):
@@ -103,9 +108,10 @@ def _settle(ended: Ended, task: Task) -> tuple[Encoded, Ended]:
     return encoded, Raised(rebuilt)
 
 
-def _read(record: Checkpoint, task: Task) -> Ended:
+def _read(record: Checkpoint, task: Task) -> StepEnd:
     if record.error is not None:
-        return Raised(task.codec.load_error(record.error, record.serialization))
+        error = task.codec.load_error(record.error, record.serialization)
+        return Cut() if isinstance(error, StepCancelled) else Raised(error)
     try:
         return Returned(task.codec.load(record.output, record.serialization, task.annotation))
     except SerializationError as error:

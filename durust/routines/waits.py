@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from durust.errors import SerializationError
 from durust.model.writes import RecordSleep, Refused
-from durust.routines.effects import Commit, Ended, Raised, Returned, Routine, Wait
+from durust.routines.effects import Commit, Raised, Returned, Routine, StepEnd, Wait
 from durust.routines.run import SLEEP_NAME, Run
 
 
-def sleep(run: Run, place: int, seconds: float) -> Routine[Ended]:
+def sleep(run: Run, place: int, seconds: float) -> Routine[StepEnd]:
     """Record the instant of waking, once, and wait for what is left of it."""
     run.ensure_open()
     record = run.recall(place, SLEEP_NAME)

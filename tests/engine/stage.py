@@ -16,6 +16,8 @@ from tests.conformance.conftest import open_provider
 from tests.support.line import Line
 from tests.support.waiting import eventually
 
+# Long enough for a machine with more processes than cores.
+PATIENCE = 30.0
 QUICK: dict[str, Any] = {
     "beat_seconds": 0.5,
     # Longer than any pause of a busy machine, so that a lease lapses only where a test wants it.

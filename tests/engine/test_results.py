@@ -27,11 +27,8 @@ from durust import (
 from durust.model.writes import INTERNAL_QUEUE
 from tests.conformance.builders import start
 from tests.engine.colours import Paint
-from tests.engine.stage import Stage
+from tests.engine.stage import PATIENCE, Stage
 from tests.support.waiting import eventually
-
-# Long enough for a machine with more processes than cores.
-PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
