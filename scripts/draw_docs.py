@@ -34,23 +34,15 @@ def states() -> str:
 
 
 def statements() -> str:
-    """List the statements, whose names all dialects share; a failpoint stands before and after each."""
-    writing = sorted(statement.name for statement in load("postgres") if statement.writes)
-    reading = sorted(statement.name for statement in load("postgres") if not statement.writes)
-    lines = [
-        "Statements that write:",
-        "",
-        *_items(writing),
-        "",
-        "Statements that only read or lock:",
-        "",
-        *_items(reading),
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _items(names: list[str]) -> list[str]:
-    return [f"- `sql.{name}.before`, `sql.{name}.after`" for name in names]
+    """List the statements that have failpoints: those that change rows, and on Postgres those that do not as well."""
+    postgres, sqlite = ({statement.name: statement for statement in load(name)} for name in ("postgres", "sqlite"))
+    changing = {name for dialect in (postgres, sqlite) for name in dialect if dialect[name].writes}
+    reading = [name for name in sorted(postgres) if name not in changing]
+    rows = []
+    for name in [*sorted(changing), *reading]:
+        where = "Postgres" if name not in sqlite or name in reading else "both" if name in postgres else "SQLite"
+        rows.append(f"| `sql.{name}.before` | `sql.{name}.after` | {'yes' if name in changing else ''} | {where} |")
+    return "\n".join(["| before | after | changes rows | on |", "|---|---|---|---|", *rows, ""])
 
 
 DRAWINGS: dict[str, Callable[[], str]] = {"states": states, "statements": statements}

@@ -112,6 +112,21 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
 
 
 @pytest.mark.parametrize(
+    ("path", "code", "line"),
+    [
+        ("good.py", Exit.FAILED, "does not fit: found a file that is no SQLite database"),
+        ("", Exit.USAGE, "the path is a folder; name a file in it"),
+        ("nowhere/shop.db", Exit.USAGE, "nowhere does not exist; create it, or choose another path"),
+    ],
+)
+def test_a_file_that_is_no_database_is_named(command: Command, folder: Path, path: str, code: Exit, line: str) -> None:
+    said = complaint(command("up", "good", "--db", f"sqlite:///{folder / path}"), code)
+
+    assert str(folder / path) in said
+    assert line in said
+
+
+@pytest.mark.parametrize(
     ("words", "line"),
     [
         (("up", "good", "--db", "mysql://shop"), "url='mysql://shop': must start with one of postgresql://, "),

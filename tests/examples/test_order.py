@@ -49,13 +49,13 @@ def test_an_order_that_dies_after_the_charge_is_resumed_behind_it(
 
     resumed = run_order("")
 
-    assert resumed.wait() == 0
+    assert (resumed.wait(), resumed.stderr) == (0, "")
     assert resumed.stdout.startswith("Receipt(order=Order(id='order-1', cents=1999), charge='charge-")
     assert effects(tmp_path) == ["charge", "shipment"]
 
     repeated = run_order("")
 
-    assert repeated.wait() == 0
+    assert (repeated.wait(), repeated.stderr) == (0, "")
     assert repeated.stdout == resumed.stdout
     assert effects(tmp_path) == ["charge", "shipment"]
 

@@ -75,11 +75,11 @@ def test_the_first_workflow_goes_on_where_it_was_killed(spawn: Spawn, first_work
 
     second = spawn(first_workflow, cwd=first_workflow.parent, env={"FAILPOINTS": "step.before=kill"})
 
-    assert (second.wait(), second.stdout) == (0, THANKS)
+    assert (second.wait(), second.stdout, second.stderr) == (0, THANKS, "")
 
     third = spawn(first_workflow, cwd=first_workflow.parent, env={"FAILPOINTS": "run.claimed=kill"})
 
-    assert (third.wait(), third.stdout) == (0, THANKS)
+    assert (third.wait(), third.stdout, third.stderr) == (0, THANKS, "")
 
 
 def test_the_two_queries_show_workflows_and_steps(

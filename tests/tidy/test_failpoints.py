@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import runpy
-from pathlib import Path
 
 import pytest
 
+from durust.storage.statements import load
 from tests.tidy.sources import ROOT, library
 
 DOCS = ROOT / "docs"
@@ -47,6 +47,8 @@ def test_the_states_and_the_statements_are_drawn() -> None:
 
 
 def test_what_is_drawn_holds_both_ends_of_each_statement() -> None:
-    page = Path(DOCS / "failpoints.md").read_text(encoding="utf-8")
+    page = (DOCS / "failpoints.md").read_text(encoding="utf-8")
+    both = [*load("postgres"), *(statement for statement in load("sqlite") if statement.writes)]
+    pairs = {(statement.before, statement.after) for statement in both}
 
-    assert "`sql.record_steps.before`, `sql.record_steps.after`" in page
+    assert set(re.findall(r"^\| `(sql\.\S+)` \| `(sql\.\S+)` \|", page, re.MULTILINE)) == pairs
