@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
+from durust.storage.postgres import _PLANNING
 from tests.support.waiting import TIMEOUT_SECONDS, eventually
 
 Rows = list[tuple[Any, ...]]
@@ -26,7 +27,8 @@ class Actor:
     """A connection with a thread of its own, so that a statement of it can be left waiting."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, application_name=name)
+        # Planned as the provider's are, because a plan decides in which order rows are met.
+        self._connection = psycopg.connect(url, autocommit=True, application_name=name, options=_PLANNING)
         self._thread = ThreadPoolExecutor(1, name)
         self.name, self.pid = name, self._connection.info.backend_pid
 
@@ -39,7 +41,7 @@ class Actor:
         return self.start(sql, parameters).result(TIMEOUT_SECONDS)
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None) -> Rows:
-        cursor = self._connection.execute(cast("LiteralString", sql), parameters)
+        cursor = self._connection.execute(sql.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
 
     def cancel(self) -> None:

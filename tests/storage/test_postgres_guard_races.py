@@ -30,7 +30,7 @@ from tests.storage.races import Actor, Race, Rows, cut
 
 Write = Callable[[Claimed], dict[str, Any]]
 
-SHARE, UPDATE = "for share of w", "for no key update of w"
+SHARE, UPDATE = "for share", "for no key update"
 # Each statement of a run, its lock, and the parameters of a write of it.
 STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
     "record_steps": (SQL.record_steps, SHARE, lambda run: columns.record_steps([record_step(run)])),
@@ -88,7 +88,7 @@ def test_a_zombie_that_races_a_reclaim_is_refused(
 
 
 @pytest.mark.protocol("3.guard.not-enough")
-@pytest.mark.parametrize("lock", [SHARE, "for key share of w", "", "foreign key"])
+@pytest.mark.parametrize("lock", [SHARE, "for key share", "", "foreign key"])
 def test_only_the_share_lock_refuses_a_checkpoint_that_races_a_cancel(
     provider: PostgresProvider, race: Race, lock: str
 ) -> None:

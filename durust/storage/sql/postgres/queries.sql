@@ -1,12 +1,17 @@
--- Everything durust says to Postgres, in READ COMMITTED. A batch arrives as arrays. The guard of a run's write is decided
--- on the locked row, in `mine`: there alone a row that changed since the snapshot is looked at again. Rows are locked in
--- the order of their ids, or skipped. Times are the database's.
+-- Everything durust says to Postgres, in READ COMMITTED. A batch arrives as arrays. The guard of a run's write is
+-- decided on the locked row, in `mine`: only there is a row that changed since the snapshot looked at again. Rows are
+-- locked in the order of their ids, or skipped. Times are the database's.
+--
+-- In `mine` each row is fetched by its id, locked as it stands now, and only then judged. The `offset 0` keeps the
+-- judgement out of that fetch: with it inside, a plan that was made while few rows were PENDING would walk all of those
+-- for each id, for as long as the connection keeps the plan.
 
 -- name: register_executors
 -- Executor and lease appear together, and a repeated registration changes neither.
 with registered as (
     insert into durust.executors (
-        executor_id, supervisor_id, host, boot_id, pid_ns, pid, pid_started, app_name, app_version, state, registered_at)
+        executor_id, supervisor_id, host, boot_id, pid_ns, pid, pid_started, app_name, app_version, state,
+        registered_at)
     select i.id, i.supervisor, i.host, i.boot, i.pid_ns, i.pid, i.pid_started, i.app, i.version, 'LIVE',
            (extract(epoch from clock_timestamp()) * 1000)::bigint
       from unnest(
@@ -82,18 +87,24 @@ select i.id, null, d.workflow_uuid
 -- The scalar subselect of the chain condition is one index probe; as an EXISTS it was planned as a hashed scan.
 with mine as materialized (
     select i.*, w.application_name
-      from unnest(
-           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(places)s::integer[],
-           %(names)s::text[], %(outputs)s::text[], %(errors)s::text[], %(formats)s::text[], %(started)s::bigint[],
-           %(completed)s::bigint[])
-           as i(id, token, executor, after, place, name, output, error, format, started, completed)
-      join dbos.workflow_status w on w.workflow_uuid = i.id
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(outputs)s::text[], %(errors)s::text[],
+                  %(formats)s::text[], %(started)s::bigint[], %(completed)s::bigint[])
+                  as i(id, token, executor, after, place, name, output, error, format, started, completed)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for share) w
      where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
        and (i.after is null or (
             select o.function_id from dbos.operation_outputs o
              where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
-     order by i.id
-       for share of w
 )
 insert into dbos.operation_outputs (
     workflow_uuid, function_id, function_name, output, error, serialization, started_at_epoch_ms,
@@ -107,17 +118,23 @@ returning workflow_uuid, function_id
 -- The instant is computed once a row, so output and completion name the same one.
 with mine as materialized (
     select i.*, w.application_name
-      from unnest(
-           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(places)s::integer[],
-           %(names)s::text[], %(lasting)s::bigint[])
-           as i(id, token, executor, after, place, name, lasting)
-      join dbos.workflow_status w on w.workflow_uuid = i.id
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(lasting)s::bigint[])
+                  as i(id, token, executor, after, place, name, lasting)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for share) w
      where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
        and (i.after is null or (
             select o.function_id from dbos.operation_outputs o
              where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
-     order by i.id
-       for share of w
 ), moment as materialized (
     select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
 )
@@ -135,17 +152,23 @@ returning workflow_uuid, function_id, output
 -- Only the holder of the token may finish; a row comes back for each that did.
 with mine as materialized (
     select i.*
-      from unnest(
-           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(statuses)s::text[],
-           %(outputs)s::text[], %(errors)s::text[], %(formats)s::text[])
-           as i(id, token, executor, after, status, output, error, format)
-      join dbos.workflow_status w on w.workflow_uuid = i.id
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(statuses)s::text[], %(outputs)s::text[], %(errors)s::text[], %(formats)s::text[])
+                  as i(id, token, executor, after, status, output, error, format)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
      where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
        and (i.after is null or (
             select o.function_id from dbos.operation_outputs o
              where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
-     order by i.id
-       for no key update of w
 ), moment as materialized (
     select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
 ), ended as (
@@ -167,16 +190,23 @@ select e.workflow_uuid from ended e
 -- The waits stand with the row's new state; what is waited for is looked at by wake_parked, in a later snapshot.
 with mine as materialized (
     select i.*
-      from unnest(
-           %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[], %(untils)s::bigint[])
-           as i(id, token, executor, after, until)
-      join dbos.workflow_status w on w.workflow_uuid = i.id
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(untils)s::bigint[])
+                  as i(id, token, executor, after, until)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
      where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
        and (i.after is null or (
             select o.function_id from dbos.operation_outputs o
              where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
-     order by i.id
-       for no key update of w
 ), parked as (
     update dbos.workflow_status w
        set status = 'DELAYED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = m.until,
@@ -220,11 +250,19 @@ update dbos.workflow_status w
 -- The owner's own will, so the attempt is not counted.
 with mine as materialized (
     select i.*
-      from unnest(%(ids)s::text[], %(tokens)s::text[], %(executors)s::text[]) as i(id, token, executor)
-      join dbos.workflow_status w on w.workflow_uuid = i.id
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[])
+                  as i(id, token, executor)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
      where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
-     order by i.id
-       for no key update of w
 )
 update dbos.workflow_status w
    set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
@@ -327,8 +365,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
  order by i.number
 
 -- name: claim_workflows
--- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held until
--- the claim has committed, so a retirement waits and then finds what was claimed.
+-- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held
+-- until the claim has committed, so a retirement waits and then finds what was claimed.
 with me as materialized (
     select e.executor_id
       from durust.executors e
