@@ -420,6 +420,8 @@ class _SqliteListener:
         return is_new
 
     def _drop(self) -> None:
+        # The number means nothing to another connection, which therefore begins with a hint.
+        self._seen = None
         if self._link is not None:
             self._link.close()
             self._link = None

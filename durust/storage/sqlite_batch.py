@@ -133,17 +133,17 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
     params: dict[str, Param] = {"until": write.until_ms, "internal": INTERNAL_QUEUE}
     if not transaction.change(SQL.park_workflows, _guard(write) | params):
         return _explain(transaction, write) or Fenced()
-    workflow = {"id": write.lease.workflow_id}
-    transaction.change(SQL.forget_waits, workflow)
+    transaction.change(SQL.forget_waits, {"id": write.lease.workflow_id})
     for wait in write.waits if write.until_ms > transaction.now_ms else ():
-        values = {
+        values: dict[str, Param] = {
+            "id": write.lease.workflow_id,
             "place": wait.place,
             "kind": wait.kind,
             "target": wait.target,
             "key": wait.key,
             "until": wait.until_ms,
         }
-        transaction.change(SQL.store_waits, workflow | values)
+        transaction.change(SQL.store_waits, values)
     return Recorded()
 
 

@@ -1,0 +1,157 @@
+"""Each statement for SQLite is understood, used, and finds its rows by an index."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durust.storage import statements
+from durust.storage.sqlite_batch import SQL
+from durust.storage.statements import Statement
+from tests.storage.opened import opened
+
+# What Postgres says in another way, or does not need to say.
+OWN = {
+    "add_durust_claim",
+    "add_durust_key",
+    "add_durust_seq",
+    "begin_write",
+    "checkpoint",
+    "commit_write",
+    "data_version",
+    "find_claimable",
+    "forget_waits",
+    "make_migrations",
+    "register_leases",
+    "store_inputs",
+    "store_outputs",
+    "store_waits",
+}
+# Values with which a plan is asked for; all others may be NULL.
+VALUES = {"limit": 10, "offset": 0, "ids": '["a"]', "queues": '["a"]', "names": "[]", "known": "[]", "states": "[]"}
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Return a plain connection to a migrated file."""
+    with opened(tmp_path / "durust.db"), closing(sqlite3.connect(tmp_path / "durust.db")) as made:
+        yield made
+
+
+def parameters(statement: Statement, **values: Any) -> dict[str, Any]:
+    names = re.findall(r":([a-z_]+)", statement.sql)
+    return {name: values.get(name, VALUES.get(name)) for name in names}
+
+
+def plan(connection: sqlite3.Connection, statement: Statement, **values: Any) -> list[str]:
+    rows = connection.execute(f"explain query plan {statement.sql}", parameters(statement, **values))
+    return [row[3] for row in rows]
+
+
+ADDITIONS = [statement for statement in SQL if statement.name.startswith("add_")]
+
+
+@pytest.mark.parametrize("statement", [each for each in SQL if each not in ADDITIONS], ids=lambda each: str(each.name))
+def test_each_statement_is_understood_by_a_migrated_database(
+    connection: sqlite3.Connection, statement: Statement
+) -> None:
+    connection.execute(f"explain {statement.sql}", parameters(statement))
+
+
+@pytest.mark.parametrize("statement", ADDITIONS, ids=lambda each: str(each.name))
+def test_each_addition_stands_in_a_migrated_database(connection: sqlite3.Connection, statement: Statement) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="duplicate column name"):
+        connection.execute(statement.sql)
+
+
+def test_each_statement_is_used() -> None:
+    folder = Path(statements.__file__).parent
+    code = "\n".join(path.read_text() for path in folder.glob("sqlite*.py"))
+
+    unused = [statement.name for statement in SQL if not re.search(rf"\bSQL\.{statement.name}\b", code)]
+
+    assert unused == []
+
+
+def test_what_both_databases_are_told_has_one_name() -> None:
+    postgres = {statement.name for statement in statements.load("postgres")}
+
+    assert {statement.name for statement in SQL} - postgres == OWN
+
+
+def test_a_claim_walks_its_index_in_order(connection: sqlite3.Connection) -> None:
+    steps = plan(connection, SQL.claim_workflows, queue="a")
+
+    assert any("durust_claim_order" in step for step in steps)
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connection) -> None:
+    steps = plan(connection, SQL.find_claimable)
+
+    assert any(
+        re.search(r"USING (COVERING )?INDEX (durust_claim_order|idx_workflow_status_in_flight)", step) for step in steps
+    )
+    assert not any(step.startswith("SCAN w") for step in steps)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "record_steps",
+        "record_sleeps",
+        "finish_workflows",
+        "park_workflows",
+        "hand_back_workflows",
+        "beat",
+        "retire_executors",
+        "release_workflows",
+        "classify_runs",
+        "classify_starts",
+        "read_history",
+        "queue_due",
+        "next_due",
+        "release_orphans",
+    ],
+)
+def test_no_statement_of_the_hot_path_reads_a_whole_table(connection: sqlite3.Connection, name: str) -> None:
+    steps = plan(connection, getattr(SQL, name))
+
+    scans = [step for step in steps if re.match(r"SCAN (?!CONSTANT|\(|SUBQUERY|[a-z] VIRTUAL|json_each)", step)]
+    assert [step for step in scans if "USING" not in step] == []
+
+
+def test_a_list_by_id_touches_those_rows_alone(connection: sqlite3.Connection) -> None:
+    connection.executemany(
+        "insert into workflow_status (workflow_uuid, status) values (?, 'SUCCESS')", [(f"{n}",) for n in range(5000)]
+    )
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection.set_progress_handler(count, 100)
+    found = connection.execute(
+        SQL.list_workflows.sql,
+        parameters(
+            SQL.list_workflows,
+            ids='["7","9"]',
+            names=None,
+            queues=None,
+            only_pending=False,
+            newest_first=False,
+            load_input=False,
+            load_output=False,
+        ),
+    )
+
+    assert len(found.fetchall()) == 2
+    assert steps < 20
