@@ -132,7 +132,7 @@ def supervise(config: Config) -> int:
             else:
                 provider.check()
             queues = ", ".join(config.queues) if config.queues else "all declared"
-            who = f"{config.workers} workers of {config.settings.slots} slots"
+            who = f"{config.workers} worker{'s'[: config.workers != 1]} of {config.settings.slots} slots"
             say(f"{who}, queues: {queues}, database {provider.name}, pid {os.getpid()}")
             return _run(config, provider)
         finally:

@@ -31,14 +31,13 @@ class State(StrEnum):
 
     STARTING = "STARTING"
     REGISTERED = "REGISTERED"
-    """Its executor has a lease to renew; whether it can work is not known yet."""
+    """Its executor has a lease to renew and may hold work already; whether it can stay is not known yet."""
     LIVE = "LIVE"
     DRAINING = "DRAINING"
     ENDING = "ENDING"
     """It declares itself dead now, so a beat that does not bring it back says nothing."""
 
 
-_BEGINNING = frozenset({State.STARTING, State.REGISTERED})
 _WORKING = frozenset({State.LIVE, State.DRAINING})
 _LEASED = _WORKING | {State.REGISTERED}
 
@@ -217,28 +216,34 @@ def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
         if now >= child.stacks_at + STACKS_SECONDS:
             return [Kill(child.index, f"it showed no progress for {wanted.hang_seconds:g} s")]
         return []
-    if wanted.drain_since is not None:
-        return _end(wanted, child, now)
-    return []
+    return _end(wanted, child, now)
 
 
 def _end(wanted: Wanted, child: Living, now: float) -> list[Action]:
-    if child.state in _BEGINNING:
-        # It holds no work yet, and user code that is being imported may not answer for long.
-        return [Kill(child.index, "it had not begun")]
+    if wanted.drain_since is None:
+        return []
+    if child.state is State.STARTING:
+        return _end_before_it_begins(wanted, child, now)
     if wanted.quick_since is not None:
         if now >= wanted.quick_since + GRACE_SECONDS:
             return [Kill(child.index, "it did not stop in time")]
         is_told = child.is_asked_quick or child.state is State.ENDING
         return [] if is_told else [Ask(child.index, quick=True, by_signal=True)]
-    if wanted.drain_since is not None and now >= wanted.drain_since + wanted.drain_seconds + GRACE_SECONDS:
+    if now >= wanted.drain_since + wanted.drain_seconds + GRACE_SECONDS:
         return [Kill(child.index, f"it did not drain within {wanted.drain_seconds:g} s")]
-    if child.asked_at is None and child.state is not State.ENDING:
+    if child.state is State.ENDING:
+        return []
+    if child.asked_at is None:
         return [Ask(child.index)]
-    unheard = child.state is State.LIVE and not child.is_asked_by_signal
-    if unheard and child.asked_at is not None and now >= child.asked_at + ORDER_SECONDS:
-        return [Ask(child.index, by_signal=True)]
-    return []
+    unheard = child.state is not State.DRAINING and not child.is_asked_by_signal
+    return [Ask(child.index, by_signal=True)] if unheard and now >= child.asked_at + ORDER_SECONDS else []
+
+
+def _end_before_it_begins(wanted: Wanted, child: Living, now: float) -> list[Action]:
+    # It holds no work yet, as far as is known; and user code that is being imported may not answer for long.
+    if wanted.quick_since is not None or (child.asked_at is not None and now >= child.asked_at + GRACE_SECONDS):
+        return [Kill(child.index, "it had not begun")]
+    return [] if child.asked_at is not None else [Ask(child.index, by_signal=True)]
 
 
 def give_up(wanted: Wanted, past: Past) -> GiveUp | None:

@@ -69,6 +69,9 @@ class Worker:
             engine = self._load()
             if isinstance(self._hints, Mailbox):
                 self._hints.open(self._progress, self._take_order)
+            if self._asked() is not None:
+                # The end was asked for while the application was loading, so there is no need to begin.
+                return WorkerExit.ENDED
             engine.launch()
             self._fence.start()
         except MemoryError:
@@ -164,8 +167,8 @@ class Worker:
             poller.poll(LOOK_SECONDS * 1000)
             self._signals.clear()
         if draining.is_alive():
+            # The patient drain is left to itself: it may wait for a body that never returns.
             engine.drain(0.0)
-        draining.join()
 
     def _close(self, engine: DurableEngine, code: WorkerExit) -> None:
         # The database may be away now, and nothing that closing could still say is worth waiting long for.

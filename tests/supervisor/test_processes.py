@@ -16,15 +16,14 @@ from durust.supervisor.control import addresses
 from durust.supervisor.pidfile import cluster_of
 from tests.supervisor.conftest import StartUp
 from tests.support.processes import Spawned
-from tests.support.server import MakeDatabase
 from tests.support.waiting import eventually
 
 Durust = Callable[..., Spawned]
 
 
 @pytest.fixture
-def url(make_database: MakeDatabase) -> str:
-    return make_database()
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/durust.db"
 
 
 @pytest.mark.parametrize("no_zmq", ["0", "1"])

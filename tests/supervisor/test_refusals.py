@@ -9,7 +9,6 @@ import pytest
 
 from tests.supervisor.conftest import StartUp
 from tests.support.processes import Spawned
-from tests.support.server import MakeDatabase
 
 Durust = Callable[..., Spawned]
 
@@ -20,8 +19,8 @@ def last_line(process: Spawned) -> str:
 
 
 @pytest.fixture
-def database(make_database: MakeDatabase) -> str:
-    return make_database()
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/durust.db"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_an_application_that_kills_its_process_on_loading_is_given_up(up: StartU
         ("memory://", 2, "it lives in one process, and `durust up` starts several"),
         ("mysql://localhost/x", 2, "must start with one of postgresql://"),
         ("postgresql://127.0.0.1:1/x", 5, "does not answer"),
-        ("sqlite:///nowhere/at/all.db", 5, ""),
+        ("sqlite:///nowhere/at/all.db", 2, "nowhere/at does not exist; create it, or choose another path"),
     ],
 )
 def test_a_database_that_cannot_serve_is_named_and_no_worker_starts(

@@ -150,11 +150,26 @@ def test_a_second_signal_asks_again_and_kills_soon() -> None:
     assert plan(hasty, [asked], Past(), now=7.0) == [Kill(0, "it did not stop in time")]
 
 
-@pytest.mark.parametrize("state", [State.STARTING, State.REGISTERED])
-def test_a_worker_that_has_not_begun_is_not_waited_for(state: State) -> None:
-    child = make_living(state=state)
+def test_a_worker_that_has_just_registered_may_hold_work_and_is_asked() -> None:
+    child = make_living(state=State.REGISTERED)
 
-    assert plan(wanted(1, drain_since=0.0), [child], Past(), now=0.0) == [Kill(0, "it had not begun")]
+    assert plan(wanted(1, drain_since=0.0), [child], Past(), now=0.0) == [Ask(0)]
+
+
+def test_a_worker_that_has_not_begun_is_asked_by_a_signal_and_not_waited_for_long() -> None:
+    draining = wanted(1, drain_since=0.0)
+    child = make_living(state=State.STARTING)
+    asked = make_living(state=State.STARTING, asked_at=0.0)
+
+    assert plan(draining, [child], Past(), now=0.0) == [Ask(0, by_signal=True)]
+    assert plan(draining, [asked], Past(), now=1.9) == []
+    assert plan(draining, [asked], Past(), now=2.0) == [Kill(0, "it had not begun")]
+
+
+def test_a_quick_end_does_not_wait_at_all_for_a_worker_that_has_not_begun() -> None:
+    child = make_living(state=State.STARTING)
+
+    assert plan(wanted(1, drain_since=0.0, quick_since=0.0), [child], Past(), now=0.0) == [Kill(0, "it had not begun")]
 
 
 def test_a_worker_that_is_ending_is_only_waited_for() -> None:
