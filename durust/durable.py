@@ -5,49 +5,34 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from durust import clock
-from durust.codec import UNTYPED, Encoded
 from durust.context import make_context
 from durust.decorators import Workflow
-from durust.engine.current import CURRENT
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop
 from durust.engine.registry import REGISTRY, Definition, Registry
 from durust.engine.supervision import Supervision
-from durust.engine.ticket import ThreadTicket
 from durust.engine.vitals import Vitals
 from durust.errors import (
     InvalidArgument,
     NotLaunched,
-    ProviderUnavailable,
-    QueueDeduplicated,
-    WorkflowConflict,
     WorkflowNotFound,
 )
 from durust.handle import WorkflowHandle, ensure_no_loop
 from durust.model.filters import ListFilter
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
-from durust.model.records import Checkpoint, Claimed, Lease, WorkflowRow
-from durust.model.writes import Duplicate, Existing, Fenced, Outcome, Recorded, Refused, StartWorkflow
+from durust.model.records import Checkpoint, WorkflowRow
 from durust.queue import WorkflowQueue
 from durust.settings import Settings
+from durust.starter import NO_OPTIONS, Named, Starter, checked
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
-from durust.telemetry import emit
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# How long a start waits for its commit while the database is away; then the caller hears of it.
-COMMIT_SECONDS = 30.0
-_NO_OPTIONS = WorkflowOptions()
-
-Named = str | Workflow[Any, Any]
 
 
 class DurableEngine:
@@ -204,14 +189,15 @@ class DurableEngine:
         `WorkflowConflict` when the id stands for another workflow, `ProviderUnavailable`.
         """
         engine = self._live("run_workflow")
-        chosen = _checked(kwargs.pop("options", None))
-        definition = self._definition(workflow)
+        chosen = checked(kwargs.pop("options", None))
+        starter = Starter(engine)
+        definition = starter.definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
-        encoded = self._encode(engine, definition, args, kwargs)
+        encoded = starter.encode(definition, args, kwargs)
         if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
-            return self._enqueue_all(engine, definition, [self._queued(definition, encoded, chosen, None)])[0]
-        return self._start_here(engine, definition, encoded, chosen)
+            return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)])[0]
+        return starter.start_here(definition, encoded, chosen)
 
     @overload
     def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -236,11 +222,11 @@ class DurableEngine:
         Raises what `run_workflow` raises, `QueueNotFound`, and `QueueDeduplicated` when the queue holds the
         deduplication id already.
         """
-        engine = self._live("enqueue")
-        name = self._queue_name(engine, queue)
-        definition = self._definition(workflow)
-        encoded = self._encode(engine, definition, args, kwargs)
-        return self._enqueue_all(engine, definition, [self._queued(definition, encoded, _checked(options), name)])[0]
+        starter = Starter(self._live("enqueue"))
+        name = starter.queue_name(queue)
+        definition = starter.definition(workflow)
+        encoded = starter.encode(definition, args, kwargs)
+        return starter.enqueue(definition, [starter.queued(definition, encoded, checked(options), name)])[0]
 
     def enqueue_many(
         self,
@@ -255,20 +241,20 @@ class DurableEngine:
         *options*, where given, has one entry for each tuple. Raises what `enqueue` raises; what was committed before
         an error stays.
         """
-        engine = self._live("enqueue_many")
-        name = self._queue_name(engine, queue)
-        definition = self._definition(workflow)
+        starter = Starter(self._live("enqueue_many"))
+        name = starter.queue_name(queue)
+        definition = starter.definition(workflow)
         calls = list(arguments)
-        chosen = [_NO_OPTIONS] * len(calls) if options is None else [_checked(option) for option in options]
+        chosen = [NO_OPTIONS] * len(calls) if options is None else [checked(option) for option in options]
         if len(chosen) != len(calls):
             raise InvalidArgument(
                 "options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples"
             )
         writes = [
-            self._queued(definition, self._encode(engine, definition, args, {}), option, name)
+            starter.queued(definition, starter.encode(definition, args, {}), option, name)
             for args, option in zip(calls, chosen, strict=True)
         ]
-        return self._enqueue_all(engine, definition, writes)
+        return starter.enqueue(definition, writes)
 
     # Management
 
@@ -278,7 +264,8 @@ class DurableEngine:
         What ran on another host is resumed when its lease ends.
         """
         engine = self._live("recover")
-        return [self._handle(engine, workflow_id, None) for workflow_id in engine.recover()]
+        starter = Starter(engine)
+        return [starter.handle(workflow_id, None) for workflow_id in engine.recover()]
 
     def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
@@ -289,7 +276,7 @@ class DurableEngine:
         rows = engine.provider.workflows(ListFilter(workflow_ids=[check_name("workflow_id", workflow_id)]))
         if not rows:
             raise WorkflowNotFound(workflow_id)
-        return self._handle(engine, workflow_id, self._registry.find(rows[0].name), type)
+        return Starter(engine).handle(workflow_id, self._registry.find(rows[0].name), type)
 
     def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
         """List workflows, oldest first; by default those of this application."""
@@ -319,142 +306,6 @@ class DurableEngine:
         if self._engine is None:
             raise NotLaunched(f"engine.{asked}")
         return self._engine
-
-    def _definition(self, workflow: Named) -> Definition:
-        activity = CURRENT.get()
-        if activity is not None:
-            raise InvalidArgument(
-                "workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine"
-            )
-        if isinstance(workflow, str):
-            return self._registry.get(workflow)
-        if not isinstance(workflow, Workflow):
-            raise InvalidArgument(
-                "workflow", workflow, "must be a function decorated with @durust.workflow, or its name"
-            )
-        known = self._registry.find(workflow.name)
-        # Another engine may have registered other code by that name: adding it tells.
-        return known if known is workflow.definition else self._registry.add(workflow.definition)
-
-    @staticmethod
-    def _encode(engine: Engine, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Encoded:
-        try:
-            definition.shape.bind(args, kwargs)
-        except TypeError as error:
-            raise TypeError(f"workflow {definition.name!r}: {error}") from None
-        return engine.runner.codec(definition).dump_arguments(definition.shape, args, kwargs)
-
-    @staticmethod
-    def _queue_name(engine: Engine, queue: str | WorkflowQueue) -> str:
-        name = queue.name if isinstance(queue, WorkflowQueue) else check_name("queue", queue)
-        engine.known_queue(name)
-        return name
-
-    def _queued(
-        self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None
-    ) -> StartWorkflow:
-        return StartWorkflow(
-            workflow_id=options.workflow_id or clock.ordered_id(),
-            name=definition.name,
-            inputs=encoded.text,
-            serialization=encoded.serialization,
-            creator=clock.token(),
-            app_name=self._settings.app_name,
-            queue=queue,
-            priority=options.priority,
-            dedup_id=options.dedup_id,
-            delay_seconds=options.delay_seconds,
-            app_version=options.app_version,
-        )
-
-    def _enqueue_all(
-        self, engine: Engine, definition: Definition, writes: list[StartWorkflow]
-    ) -> list[WorkflowHandle[Any]]:
-        if len(writes) == 1:
-            return [self._started(engine, definition, writes[0], engine.journal.commit(writes[0], COMMIT_SECONDS))]
-        tickets = []
-        for write in writes:
-            ticket = ThreadTicket()
-            engine.journal.submit_blocking(write, ticket)
-            tickets.append(ticket)
-        try:
-            outcomes = [ticket.wait(COMMIT_SECONDS) for ticket in tickets]
-        except TimeoutError:
-            raise ProviderUnavailable(engine.provider.name, f"no commit within {COMMIT_SECONDS:g} s") from None
-        return [
-            self._started(engine, definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)
-        ]
-
-    def _start_here(
-        self, engine: Engine, definition: Definition, encoded: Encoded, options: WorkflowOptions
-    ) -> WorkflowHandle[Any]:
-        write = self._queued(definition, encoded, options, None)
-        lease = Lease(write.workflow_id, engine.executor_id, write.creator)
-        direct = replace(write, app_version=definition.version, lease=lease)
-        engine.runner.reserve(lease.token)
-        outcome: Outcome | None = None
-        try:
-            outcome = engine.journal.commit(direct, COMMIT_SECONDS)
-        finally:
-            if not isinstance(outcome, Recorded):
-                engine.runner.forget(lease.token)
-                engine.slots.give_back(None)
-        if isinstance(outcome, Fenced):
-            # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.
-            return self._enqueue_all(engine, definition, [write])[0]
-        handle = self._started(engine, definition, direct, outcome)
-        if isinstance(outcome, Recorded):
-            engine.start_run(self._claimed(direct, lease, outcome), definition)
-        return handle
-
-    @staticmethod
-    def _claimed(write: StartWorkflow, lease: Lease, outcome: Recorded) -> Claimed:
-        return Claimed(
-            lease=lease,
-            name=write.name,
-            inputs=write.inputs,
-            serialization=write.serialization,
-            attempts=1,
-            queue=None,
-            app_version=write.app_version,
-            created_at_ms=outcome.now_ms,
-            now_ms=outcome.now_ms,
-        )
-
-    def _started(
-        self, engine: Engine, definition: Definition, write: StartWorkflow, outcome: Outcome
-    ) -> WorkflowHandle[Any]:
-        match outcome:
-            case Recorded():
-                pass
-            case Existing(row):
-                if row.name != write.name:
-                    raise WorkflowConflict(f"the workflow id {write.workflow_id!r}", write.name, row.name)
-                if write.queue is not None and row.queue not in {write.queue, None}:
-                    emit("started_on_another_queue", workflow=row.workflow_id, asked=write.queue, existing=row.queue)
-            case Duplicate(holder):
-                raise QueueDeduplicated(write.queue or "", write.dedup_id or "", holder)
-            case Refused(reason):
-                raise InvalidArgument("workflow", write.workflow_id, f"the database refused it: {reason}")
-            case _:
-                raise ProviderUnavailable(engine.provider.name, f"an unexpected answer to a start: {outcome}")
-        return self._handle(engine, write.workflow_id, definition)
-
-    def _handle(
-        self, engine: Engine, workflow_id: str, definition: Definition | None, type_: Any = None
-    ) -> WorkflowHandle[Any]:
-        declared = definition.shape.result if definition is not None else UNTYPED
-        return WorkflowHandle(
-            workflow_id, engine, engine.runner.codec(definition), declared if type_ is None else type_
-        )
-
-
-def _checked(options: Any) -> WorkflowOptions:
-    if options is None:
-        return _NO_OPTIONS
-    if not isinstance(options, WorkflowOptions):
-        raise InvalidArgument("options", options, "must be a WorkflowOptions, as in options=WorkflowOptions(delay=5)")
-    return options
 
 
 class AsyncDurableEngine:

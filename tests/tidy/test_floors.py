@@ -37,6 +37,7 @@ SURFACE = {
     "durust.durable",
     "durust.handle",
     "durust.queue",
+    "durust.starter",
     "durust.testing",
 }
 STRANGERS = {"durust.routines", "durust.storage"}

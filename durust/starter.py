@@ -1,0 +1,168 @@
+"""Turns a call into a workflow row: arguments checked and written, the start committed, a handle returned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from durust import clock
+from durust.codec import UNTYPED, Encoded
+from durust.decorators import Workflow
+from durust.engine.current import CURRENT
+from durust.engine.engine import Engine
+from durust.engine.registry import Definition
+from durust.engine.ticket import ThreadTicket
+from durust.errors import InvalidArgument, ProviderUnavailable, QueueDeduplicated, WorkflowConflict
+from durust.handle import WorkflowHandle
+from durust.model.names import check_name
+from durust.model.options import WorkflowOptions
+from durust.model.records import Claimed, Lease
+from durust.model.writes import Duplicate, Existing, Fenced, Outcome, Recorded, Refused, StartWorkflow
+from durust.queue import WorkflowQueue
+from durust.telemetry import emit
+
+# How long a start waits for its commit while the database is away; then the caller hears of it.
+COMMIT_SECONDS = 30.0
+NO_OPTIONS = WorkflowOptions()
+
+Named = str | Workflow[Any, Any]
+
+
+class Starter:
+    """Starts workflows on a running engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def definition(self, workflow: Named) -> Definition:
+        """Return the definition of a workflow named by function or by name. Raises `WorkflowNotRegistered`."""
+        activity = CURRENT.get()
+        if activity is not None:
+            raise InvalidArgument(
+                "workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine"
+            )
+        if isinstance(workflow, str):
+            return self._engine.registry.get(workflow)
+        if not isinstance(workflow, Workflow):
+            raise InvalidArgument(
+                "workflow", workflow, "must be a function decorated with @durust.workflow, or its name"
+            )
+        known = self._engine.registry.find(workflow.name)
+        # Another engine may have registered other code by that name: adding it tells.
+        return known if known is workflow.definition else self._engine.registry.add(workflow.definition)
+
+    def encode(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Encoded:
+        """Write arguments down. Raises `TypeError` when they do not fit the signature, `SerializationError`."""
+        try:
+            definition.shape.bind(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"workflow {definition.name!r}: {error}") from None
+        return self._engine.runner.codec(definition).dump_arguments(definition.shape, args, kwargs)
+
+    def queue_name(self, queue: str | WorkflowQueue) -> str:
+        """Return the name of a queue that exists. Raises `QueueNotFound`."""
+        name = queue.name if isinstance(queue, WorkflowQueue) else check_name("queue", queue)
+        self._engine.known_queue(name)
+        return name
+
+    def queued(
+        self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None
+    ) -> StartWorkflow:
+        """Return the write that queues a workflow."""
+        return StartWorkflow(
+            workflow_id=options.workflow_id or clock.ordered_id(),
+            name=definition.name,
+            inputs=encoded.text,
+            serialization=encoded.serialization,
+            creator=clock.token(),
+            app_name=self._engine.settings.app_name,
+            queue=queue,
+            priority=options.priority,
+            dedup_id=options.dedup_id,
+            delay_seconds=options.delay_seconds,
+            app_version=options.app_version,
+        )
+
+    def enqueue(self, definition: Definition, writes: list[StartWorkflow]) -> list[WorkflowHandle[Any]]:
+        """Commit queued starts and return their handles in order. Raises what the answer to a start says."""
+        engine = self._engine
+        if len(writes) == 1:
+            return [self._started(definition, writes[0], engine.journal.commit(writes[0], COMMIT_SECONDS))]
+        tickets = []
+        for write in writes:
+            ticket = ThreadTicket()
+            engine.journal.submit_blocking(write, ticket)
+            tickets.append(ticket)
+        try:
+            outcomes = [ticket.wait(COMMIT_SECONDS) for ticket in tickets]
+        except TimeoutError:
+            raise ProviderUnavailable(engine.provider.name, f"no commit within {COMMIT_SECONDS:g} s") from None
+        return [self._started(definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
+
+    def start_here(self, definition: Definition, encoded: Encoded, options: WorkflowOptions) -> WorkflowHandle[Any]:
+        """Start a workflow in this process, in a slot that is taken already."""
+        engine = self._engine
+        write = self.queued(definition, encoded, options, None)
+        lease = Lease(write.workflow_id, engine.executor_id, write.creator)
+        direct = replace(write, app_version=definition.version, lease=lease)
+        engine.runner.reserve(lease.token)
+        outcome: Outcome | None = None
+        try:
+            outcome = engine.journal.commit(direct, COMMIT_SECONDS)
+        finally:
+            if not isinstance(outcome, Recorded):
+                engine.runner.forget(lease.token)
+                engine.slots.give_back(None)
+        if isinstance(outcome, Fenced):
+            # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.
+            return self.enqueue(definition, [write])[0]
+        handle = self._started(definition, direct, outcome)
+        if isinstance(outcome, Recorded):
+            engine.start_run(self._claimed(direct, lease, outcome), definition)
+        return handle
+
+    @staticmethod
+    def _claimed(write: StartWorkflow, lease: Lease, outcome: Recorded) -> Claimed:
+        return Claimed(
+            lease=lease,
+            name=write.name,
+            inputs=write.inputs,
+            serialization=write.serialization,
+            attempts=1,
+            queue=None,
+            app_version=write.app_version,
+            created_at_ms=outcome.now_ms,
+            now_ms=outcome.now_ms,
+        )
+
+    def _started(self, definition: Definition, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
+        match outcome:
+            case Recorded():
+                pass
+            case Existing(row):
+                if row.name != write.name:
+                    raise WorkflowConflict(f"the workflow id {write.workflow_id!r}", write.name, row.name)
+                if write.queue is not None and row.queue not in {write.queue, None}:
+                    emit("started_on_another_queue", workflow=row.workflow_id, asked=write.queue, existing=row.queue)
+            case Duplicate(holder):
+                raise QueueDeduplicated(write.queue or "", write.dedup_id or "", holder)
+            case Refused(reason):
+                raise InvalidArgument("workflow", write.workflow_id, f"the database refused it: {reason}")
+            case _:
+                raise ProviderUnavailable(self._engine.provider.name, f"an unexpected answer to a start: {outcome}")
+        return self.handle(write.workflow_id, definition)
+
+    def handle(self, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:
+        """Return a handle whose result is rebuilt as *type_*, or as the workflow's annotation says."""
+        declared = definition.shape.result if definition is not None else UNTYPED
+        codec = self._engine.runner.codec(definition)
+        return WorkflowHandle(workflow_id, self._engine, codec, declared if type_ is None else type_)
+
+
+def checked(options: Any) -> WorkflowOptions:
+    """Return *options*, or the default ones. Raises `InvalidArgument` for anything else."""
+    if options is None:
+        return NO_OPTIONS
+    if not isinstance(options, WorkflowOptions):
+        raise InvalidArgument("options", options, "must be a WorkflowOptions, as in options=WorkflowOptions(delay=5)")
+    return options
