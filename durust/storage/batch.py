@@ -260,40 +260,40 @@ _KINDS: dict[type, _Kind] = {
     ),
     StartWorkflow: _Kind(
         key=lambda write: write.workflow_id,
-        calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes))],
+        calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes), is_hot=True)],
         read=_starts,
     ),
     RecordStep: _Kind(
         key=_place_of,
-        calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes))],
+        calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes), is_hot=True)],
         read=_by_place,
     ),
     RecordSleep: _Kind(
         key=_place_of,
-        calls=lambda writes: [Call(SQL.record_sleeps, columns.record_sleeps(writes))],
+        calls=lambda writes: [Call(SQL.record_sleeps, columns.record_sleeps(writes), is_hot=True)],
         read=_by_place,
     ),
     FinishWorkflow: _Kind(
         key=_id_of,
-        calls=lambda writes: [Call(SQL.finish_workflows, columns.finish_workflows(writes))],
+        calls=lambda writes: [Call(SQL.finish_workflows, columns.finish_workflows(writes), is_hot=True)],
         read=_by_id,
     ),
     ParkWorkflow: _Kind(
         key=_id_of,
         calls=lambda writes: [
-            Call(SQL.park_workflows, columns.park_workflows(writes)),
-            Call(SQL.wake_parked, columns.wake_parked(writes)),
+            Call(SQL.park_workflows, columns.park_workflows(writes), is_hot=True),
+            Call(SQL.wake_parked, columns.wake_parked(writes), is_hot=True),
         ],
         read=_by_id,
     ),
     HandBack: _Kind(
         key=_id_of,
-        calls=lambda writes: [Call(SQL.hand_back_workflows, columns.hand_back_workflows(writes))],
+        calls=lambda writes: [Call(SQL.hand_back_workflows, columns.hand_back_workflows(writes), is_hot=True)],
         read=_by_id,
     ),
     Beat: _Kind(
         key=None,
-        calls=lambda writes: [Call(SQL.beat, columns.beat(write)) for write in writes],
+        calls=lambda writes: [Call(SQL.beat, columns.beat(write), is_hot=True) for write in writes],
         read=_alive,
     ),
     DrainExecutor: _Kind(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from durust.errors import DurustError, ProviderMisuse, SchemaMismatch
@@ -18,7 +18,9 @@ class Call:
     """A statement with its parameters; arrays are written out already."""
 
     statement: Statement
-    params: Mapping[str, Param]
+    params: Mapping[str, Param] = field(default_factory=dict)
+    is_hot: bool = False
+    """Whether a connection prepares it and keeps its plan. Others are planned for the tables as they are by then."""
 
 
 class Link(Protocol):
@@ -28,7 +30,7 @@ class Link(Protocol):
     def is_open(self) -> bool:
         """Tell whether the connection still stands and belongs to this process."""
 
-    def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
+    def run(self, calls: Sequence[Call]) -> list[list[Row]]:
         """Run *calls* in one transaction and return the rows of each.
 
         Raises `Transient`, `Lost`, `BadData` or a `DurustError`; then nothing was committed, except that after `Lost`

@@ -19,7 +19,7 @@ from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
 from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
 from durust.model.validity import refusal
-from durust.model.writes import Outcome, Refused, Write
+from durust.model.writes import Outcome, RecordStep, Refused, Write
 from durust.storage import announcements, batch, columns, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Link, Lost, Param, Row, fault
@@ -154,18 +154,18 @@ class PostgresLink:
         else:
             abandon(self)
 
-    def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
+    def run(self, calls: Sequence[Call]) -> list[list[Row]]:
         for call in calls:
             failpoint(call.statement.before)
-        results = self._exchange([self._command(call, prepare=prepare) for call in calls])
+        results = self._exchange([self._command(call) for call in calls])
         for call in calls:
             failpoint(call.statement.after)
         return [self._rows(result) for result in results]
 
-    def _command(self, call: Call, *, prepare: bool) -> Command:
+    def _command(self, call: Call) -> Command:
         sql, names = _compile(call.statement.sql)
         values = [_encode(call.params[name]) for name in names]
-        if not prepare or self._is_pooled:
+        if not call.is_hot or self._is_pooled:
             return sql, None, values
         return (
             sql,
@@ -177,7 +177,7 @@ class PostgresLink:
         """Send *commands* as one transaction in one flush; return their results."""
         framed = [_BEGIN, *commands, _COMMIT]
         if self._is_pooled:
-            framed.insert(1, self._command(Call(SQL.settle_transaction, _SETTLED), prepare=False))
+            framed.insert(1, self._command(Call(SQL.settle_transaction, _SETTLED)))
         elif len(commands) == 1:
             # One statement is a transaction by itself.
             framed = commands
@@ -321,10 +321,10 @@ class PostgresProvider:
     def _connect(self) -> PostgresLink:
         return PostgresLink(self.name, self._address.parameters(), is_pooled=self._address.is_pooled)
 
-    def _run(self, calls: Sequence[Call], *, prepare: bool = True, after_loss: bool = True) -> list[list[Row]]:
+    def _run(self, calls: Sequence[Call], *, after_loss: bool = True) -> list[list[Row]]:
         def once() -> list[list[Row]]:
             with self._pool.lend() as link:
-                return link.run(calls, prepare=prepare)
+                return link.run(calls)
 
         return persist(self.name, once, after_loss=after_loss)
 
@@ -347,7 +347,7 @@ class PostgresProvider:
         return _PostgresWriter(self.name, self._connect)
 
     def claim(self, request: ClaimRequest) -> list[Claimed]:
-        call = Call(SQL.claim_workflows, columns.claim_workflows(request))
+        call = Call(SQL.claim_workflows, columns.claim_workflows(request), is_hot=True)
         # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
         [found] = self._run([call], after_loss=False)
         claims = [rows.claimed(row) for row in found]
@@ -360,11 +360,11 @@ class PostgresProvider:
         return sweep(self._run, request)
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
-        [found] = self._run([Call(SQL.read_history, {"ids": columns.texts(workflow_ids)})])
+        [found] = self._run([Call(SQL.read_history, {"ids": columns.texts(workflow_ids)}, is_hot=True)])
         return rows.histories(workflow_ids, found)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
-        [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))], prepare=False)
+        [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])
         return [rows.workflow(row) for row in found]
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
@@ -372,7 +372,7 @@ class PostgresProvider:
         return [rows.executor(row) for row in found]
 
     def queues(self) -> list[QueueRow]:
-        [found] = self._run([Call(SQL.list_queues, {})])
+        [found] = self._run([Call(SQL.list_queues)])
         return [rows.queue(row) for row in found]
 
     def announce(self, hints: Sequence[Hint]) -> None:
@@ -404,7 +404,8 @@ class _PostgresWriter:
         self._link: Link | None = None
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
-        reasons = [refusal(write) for write in writes]
+        # Of a step the database itself refuses whatever it cannot take, and looking into each costs a third of sending.
+        reasons = [None if isinstance(write, RecordStep) else refusal(write) for write in writes]
         outcomes = iter(self._commit([write for write, reason in zip(writes, reasons, strict=True) if not reason]))
         return [Refused(reason) if reason else next(outcomes) for reason in reasons]
 

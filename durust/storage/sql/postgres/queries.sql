@@ -366,7 +366,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
 
 -- name: claim_workflows
 -- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held
--- until the claim has committed, so a retirement waits and then finds what was claimed.
+-- until the claim has committed, so a retirement waits and then finds what was claimed. The status is checked again in
+-- words that fit no partial index: by those the picked rows would be looked up in the whole queue.
 with me as materialized (
     select e.executor_id
       from durust.executors e
@@ -400,7 +401,7 @@ with me as materialized (
            workflow_deadline_epoch_ms = coalesce(w.workflow_deadline_epoch_ms, m.ms + w.workflow_timeout_ms)
       from pick p
      cross join moment m
-     where w.workflow_uuid = p.workflow_uuid and w.status = 'ENQUEUED'
+     where w.workflow_uuid = p.workflow_uuid and coalesce(w.status, '') = 'ENQUEUED'
     returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
               w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority
 )
@@ -498,7 +499,7 @@ update dbos.workflow_status w
 returning w.workflow_uuid, w.queue_name
 
 -- name: list_workflows
--- A filter that is NULL falls away when the statement is planned for its values, which is why it is never prepared.
+-- A filter that is NULL falls away, because the statement is planned for its values each time.
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization,
