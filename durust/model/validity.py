@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.writes import APPLY_ORDER, FinishWorkflow, StartWorkflow, Wait, Write
+from durust.model.writes import APPLY_ORDER, FinishWorkflow, RecordStep, StartWorkflow, Wait, Write
 
 # The canonical columns of these are four bytes wide on Postgres, so no provider takes more.
 _INT4_MAX = 2**31 - 1
@@ -24,12 +24,29 @@ _FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in (*APPLY_O
 
 def refusal(write: Write) -> str | None:
     """Return why no database can take *write*, or None when it can."""
+    if type(write) is RecordStep and _is_plain(write):
+        return None
     match write:
         case FinishWorkflow(status=status) if status not in _ENDS:
             return f"a run cannot finish as {status}"
         case StartWorkflow(lease=lease, queue=None, dedup_id=str()) if lease is not None:
             return "a deduplication id belongs to a queue, and a direct start without one has none"
     return _first_fault(write)
+
+
+def _is_plain(step: RecordStep) -> bool:
+    """Tell at a glance that a step holds nothing unusual: steps are most of all writes, and a closer look costs."""
+    lease = step.lease
+    texts = (lease.workflow_id, lease.executor_id, lease.token, step.name, step.output, step.error, step.serialization)
+    for text in texts:
+        if text is not None and ("\0" in text or not text.isascii()):
+            return False
+    return (
+        0 <= step.place <= _INT4_MAX
+        and (step.after is None or 0 <= step.after <= _INT4_MAX)
+        and 0 <= step.started_at_ms <= _INT8_MAX
+        and 0 <= step.completed_at_ms <= _INT8_MAX
+    )
 
 
 def _first_fault(value: object) -> str | None:
