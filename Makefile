@@ -48,6 +48,7 @@ clean: ## remove what builds and checks left; the environment stays
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "durust needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "making the environment in .venv (a minute or two) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

@@ -25,6 +25,9 @@ TRACE_VARIABLE = "FAILPOINTS_TRACE"
 # Unlike 1 and 2, which interpreters and shells use, this tells an exit by failpoint from others.
 EXIT_CODE_DEFAULT = 86
 
+# The documented exit code of a command line that cannot be meant.
+USAGE_EXIT_CODE = 2
+
 _TERM = re.compile(
     r"^(?:(?P<percent>\d+(?:\.\d+)?)%)?(?:(?P<count>\d+)\*)?(?P<kind>[a-z]+)(?:\((?P<argument>[^)]*)\))?$"
 )
@@ -88,7 +91,16 @@ def parse(text: str) -> dict[str, _Action]:
     return actions
 
 
-_armed: dict[str, _Action] = parse(os.environ.get(VARIABLE, ""))
+def _from_environment() -> dict[str, _Action]:
+    try:
+        return parse(os.environ.get(VARIABLE, ""))
+    except InvalidArgument as error:
+        # This runs while durust is imported, where a traceback would bury the one line that matters.
+        sys.stderr.write(f"durust: {error}\n")
+        raise SystemExit(USAGE_EXIT_CODE) from None
+
+
+_armed: dict[str, _Action] = _from_environment()
 _trace: str | None = os.environ.get(TRACE_VARIABLE)
 _active: bool = bool(_armed or _trace)
 

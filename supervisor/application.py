@@ -27,7 +27,7 @@ def load_engine(modules: Sequence[str]) -> DurableEngine | None:
             try:
                 found = reduce(getattr, attribute.split("."), imported)
             except AttributeError as error:
-                raise ApplicationFault(f"module {name!r} has no {attribute!r}: {error}") from error
+                raise ApplicationFault(f"module {name!r} has no {attribute!r}; name its DurableEngine") from error
             if not isinstance(found, DurableEngine):
                 kind = type(found).__name__
                 raise ApplicationFault(f"{module} is of type {kind}; name a DurableEngine, or just the module")

@@ -244,3 +244,16 @@ def test_a_program_gets_an_error_that_says_what_to_do(
         attempt(engine)
 
     assert str(caught.value).startswith(said)
+
+
+def test_failpoints_that_cannot_be_meant_are_refused_before_anything_starts(command: Command) -> None:
+    said = complaint(command("--version", FAILPOINTS="after_charge"), Exit.USAGE)
+
+    assert said == "FAILPOINTS='after_charge': write name=action"
+
+
+def test_a_database_of_another_type_is_named() -> None:
+    wrong: Any = 5
+
+    with pytest.raises(durust.InvalidArgument, match=r"database=5: must be a StateProvider or a URL"):
+        durust.DurableEngine(wrong).launch()
