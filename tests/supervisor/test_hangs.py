@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from durust.model.status import Status
 from durust.storage.provider import StateProvider
 from tests.supervisor.apps import steps
@@ -10,6 +12,7 @@ from tests.support.ledger import Ledger
 from tests.support.waiting import eventually
 
 
+@pytest.mark.protocol("4.local-death.killed-first")
 def test_a_worker_whose_interpreter_is_held_is_killed_after_showing_its_stacks(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger
 ) -> None:
@@ -25,6 +28,7 @@ def test_a_worker_whose_interpreter_is_held_is_killed_after_showing_its_stacks(
     assert [entry.place for entry in ledger.entries()] == [0]
 
 
+@pytest.mark.protocol("4.beat.listed")
 def test_a_held_interpreter_keeps_its_lease_until_the_hang_timeout(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger
 ) -> None:

@@ -58,6 +58,7 @@ def runs_for_the_second_time(provider: StateProvider, name: str) -> bool:
     return (row.status, row.attempts) == (Status.PENDING, 2)
 
 
+@pytest.mark.protocol("4.local-death.at-once")
 def test_a_killed_worker_s_workflow_runs_again_within_a_second(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path
 ) -> None:

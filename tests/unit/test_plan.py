@@ -201,6 +201,7 @@ def test_a_hang_timeout_of_zero_waits_for_ever() -> None:
     assert plan(wanted(1, hang_seconds=0.0), [make_living(silent_seconds=1e9)], Past(), now=0.0) == []
 
 
+@pytest.mark.protocol("4.beat.reaped-is-killed")
 def test_a_worker_whose_beat_did_not_bring_it_back_is_killed_at_once() -> None:
     assert plan(wanted(1), [make_living(is_lost=True)], Past(), now=0.0) == [Kill(0, "its lease was lost")]
 
@@ -216,6 +217,7 @@ def test_nothing_is_done_twice_to_a_worker_that_was_killed() -> None:
     assert plan(wanted(1, drain_since=0.0, quick_since=0.0), [dying], Past(), now=1e9) == []
 
 
+@pytest.mark.protocol("4.beat.listed")
 @pytest.mark.parametrize(
     ("facts", "beats"),
     [

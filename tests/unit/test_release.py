@@ -69,6 +69,7 @@ def test_a_confirmed_beat_is_noted_on_the_page_with_the_time_it_was_sent(desk: D
     assert desk.page.confirmed_at(0) == 0
 
 
+@pytest.mark.protocol("4.beat.reaped-is-told")
 def test_an_executor_that_a_beat_does_not_bring_back_is_lost(desk: Desk) -> None:
     for executor_id in ("du:one", "du:two"):
         register(desk.provider, executor_id)
@@ -152,6 +153,7 @@ def test_a_first_round_releases_what_a_killed_supervisor_of_this_host_left(desk:
     assert row.status is Status.ENQUEUED
 
 
+@pytest.mark.protocol("4.reap.after-outage")
 def test_others_are_reaped_one_lease_after_the_first_good_beat() -> None:
     patience = Patience(10.0)
 
@@ -164,6 +166,7 @@ def test_others_are_reaped_one_lease_after_the_first_good_beat() -> None:
     assert patience.may_reap(110.0)
 
 
+@pytest.mark.protocol("4.reap.after-outage")
 @pytest.mark.parametrize(("gap", "is_outage"), [(4.9, False), (5.1, True)])
 def test_a_supervisor_that_could_not_beat_for_half_a_lease_waits_a_whole_one(gap: float, *, is_outage: bool) -> None:
     patience = Patience(10.0)

@@ -63,6 +63,7 @@ def test_a_registered_executor_trusts_its_first_lease_and_tells_the_supervisor(p
     assert page.counts(1).state is State.REGISTERED
 
 
+@pytest.mark.protocol("4.beat.page")
 def test_a_lease_is_trusted_until_its_beat_was_sent_plus_ttl_less_the_margin(page: Page) -> None:
     lease = PageLease(page, 1, ttl_seconds=10.0, margin_seconds=1.0)
     lease._made_at = 0.0
