@@ -1,0 +1,76 @@
+"""Each statement fits the schema, is used, and is planned by id even while its tables are empty."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from durust.storage import postgres
+from durust.storage.batch import SQL
+from durust.storage.postgres import PostgresProvider
+from durust.storage.statements import Statement
+from tests.storage.races import Race
+from tests.tidy.sources import library
+
+# What creates the tables that the others are about needs none of them and cannot be prepared.
+CREATING = {SQL.create_own_schema, SQL.create_migrations}
+# What fetches workflows by their ids, batch after batch, with a plan that the connection keeps.
+BY_ID = [SQL.record_steps, SQL.record_sleeps, SQL.finish_workflows, SQL.park_workflows, SQL.hand_back_workflows]
+
+
+@pytest.mark.parametrize("statement", [each for each in SQL if each not in CREATING], ids=lambda each: each.name)
+def test_each_statement_fits_a_migrated_database(provider: PostgresProvider, race: Race, statement: Statement) -> None:
+    race.observer.do(f"prepare it as {postgres._compile(statement.sql)[0].decode()}")
+
+    [prepared] = race.observer.do("select name from pg_prepared_statements where name = 'it'")
+    assert prepared == ("it",)
+
+
+def test_each_statement_is_used() -> None:
+    used = {
+        node.attr
+        for source in library()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "SQL"
+    }
+
+    assert {statement.name for statement in SQL} - used == set()
+
+
+@pytest.mark.parametrize("stage", ["fresh", "analysed"])
+@pytest.mark.parametrize("statement", BY_ID, ids=lambda each: each.name)
+def test_a_plan_that_was_made_for_empty_tables_fetches_rows_by_their_ids(
+    provider: PostgresProvider, race: Race, statement: Statement, stage: str
+) -> None:
+    if stage == "analysed":
+        race.observer.do("vacuum analyze")
+
+    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(statement.sql)[0].decode()}")
+
+    scans = [line for (line,) in plan if "Scan" in line and " on workflow_status" in line]
+    assert scans
+    assert [scan for scan in scans if "workflow_status_pkey" not in scan] == []
+
+
+@pytest.mark.protocol("4.claim.lateral")
+@pytest.mark.parametrize("stage", ["fresh", "analysed"])
+def test_a_claim_walks_the_claim_index_and_fetches_the_picked_rows_by_their_ids(
+    provider: PostgresProvider, race: Race, stage: str
+) -> None:
+    if stage == "analysed":
+        race.observer.do("vacuum analyze")
+
+    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(SQL.claim_workflows.sql)[0].decode()}")
+
+    scans = [
+        line.split("(cost")[0].split("->")[1].strip()
+        for (line,) in plan
+        if " on workflow_status" in line and "->" in line
+    ]
+    assert "Index Scan using durust_claim_order on workflow_status w" in scans
+    assert "Index Scan using workflow_status_pkey on workflow_status w_1" in scans
+    # In the order of the index, so that a long queue is not read to its end.
+    walk = [line for (line,) in plan if "durust_claim_order" in line or "Sort" in line]
+    assert "durust_claim_order" in walk[-1]
+    assert sum("Sort  (" in line for line in walk) == 1
