@@ -12,6 +12,8 @@ import psutil
 import pytest
 import zmq
 
+from durust.model.writes import StoreQueue
+from durust.storage.opening import open_provider
 from durust.supervisor.control import addresses
 from durust.supervisor.pidfile import cluster_of
 from tests.supervisor.conftest import StartUp
@@ -85,6 +87,19 @@ def test_a_worker_runs_an_engine_of_the_application_s_own_on_the_supervisor_s_da
     supervisor.wait_until_up(1)
 
     assert not (Path(__file__).parent / "apps" / "never-opened.db").exists()
+
+
+def test_a_queue_that_is_only_stored_can_be_served(up: StartUp, url: str) -> None:
+    provider = open_provider(url)
+    provider.migrate()
+    writer = provider.writer()
+    writer.commit([StoreQueue("stored", None, "durust")])
+    writer.close()
+    provider.close()
+
+    supervisor = up("steps", "--workers", "1", "--queues", "stored", url=url)
+
+    supervisor.wait_until_up(1)
 
 
 def test_the_status_names_each_worker(up: StartUp, durust: Durust, url: str) -> None:

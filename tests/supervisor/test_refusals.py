@@ -49,11 +49,14 @@ def test_verbose_shows_where_an_application_failed(up: StartUp, database: str) -
     assert 'raise RuntimeError("the till is\\nempty")' in process.stderr
 
 
-def test_an_application_that_kills_its_process_on_loading_is_given_up(up: StartUp, database: str) -> None:
-    process = up("crashing", "--workers", "1", url=database).process
+@pytest.mark.parametrize(("module", "how"), [("crashing", "was killed by SIGSEGV"), ("hungry", "ran out of memory")])
+def test_an_application_that_ends_its_process_on_loading_is_given_up(
+    up: StartUp, database: str, module: str, how: str
+) -> None:
+    process = up(module, "--workers", "1", url=database).process
 
     assert process.wait() == 1
-    assert "no worker came up in 3 starts" in process.stderr
+    assert f"no worker came up in 3 starts, so there will be no more: the last one {how}" in process.stderr
 
 
 @pytest.mark.parametrize(

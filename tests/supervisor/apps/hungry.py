@@ -1,0 +1,3 @@
+"""An application that needs more memory than there is."""
+
+raise MemoryError
