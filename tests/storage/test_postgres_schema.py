@@ -95,7 +95,9 @@ def test_the_canonical_version_is_one_row(bare: PostgresProvider, ask: Ask) -> N
 def test_the_canonical_functions_and_indexes_are_there(bare: PostgresProvider, ask: Ask) -> None:
     bare.migrate()
 
-    functions = dict(ask("select proname, pronargs from pg_proc where pronamespace = 'dbos'::regnamespace"))
+    functions: dict[str, int] = dict(
+        ask("select proname, pronargs from pg_proc where pronamespace = 'dbos'::regnamespace")
+    )
     indexes = {row[0] for row in ask("select indexname from pg_indexes where schemaname = 'dbos'")}
     assert functions == CANONICAL_FUNCTIONS
     assert {name: name in indexes for name in CANONICAL_INDEXES} == CANONICAL_INDEXES
