@@ -35,6 +35,9 @@ VERSION_MIN = (3, 35, 0)
 VERSION_SAFE = (3, 51, 3)
 # Writers wait for each other this long; a batch takes milliseconds, so behind this stands somebody who is stuck.
 BUSY_SECONDS = 10.0
+# Between two looks whether the other is done. The library's own patience sleeps up to 100 ms: beside three processes
+# that write all the time, a fourth one then waited up to 8 s for its turn, as long as a lease.
+BUSY_PAUSE_SECONDS = 0.001
 # What the library itself would let the log grow to: a thousand pages of 4 KiB.
 CHECKPOINT_BYTES = 4_000_000
 # As often as a waiting listener looks whether somebody has committed: cheap, and short beside a step.
@@ -110,7 +113,7 @@ class SqliteLink:
             self._connection = sqlite3.connect(
                 f"{path.as_uri()}?mode={mode}",
                 uri=True,
-                timeout=BUSY_SECONDS,
+                timeout=0,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -203,10 +206,17 @@ class SqliteLink:
             raise ProviderMisuse(
                 self._name, "the connection belongs to the process that forked this one", "open one after the fork"
             )
-        try:
-            return execute(sql, values)
-        except (sqlite3.Error, *_BAD_VALUES) as error:
-            raise _fault(self._name, error) from None
+        began = clock.monotonic()
+        while True:
+            try:
+                return execute(sql, values)
+            except (sqlite3.Error, *_BAD_VALUES) as error:
+                fault = _fault(self._name, error)
+                # Inside a transaction nobody stands in the way any more; what is busy there will not pass.
+                is_over = self._connection.in_transaction or clock.monotonic() - began >= BUSY_SECONDS
+                if is_over or not isinstance(fault, Transient) or isinstance(fault, Lost):
+                    raise fault from None
+            clock.pause(BUSY_PAUSE_SECONDS * (0.5 + clock.jitter()))
 
     def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
         self._set_moment()

@@ -164,7 +164,7 @@ def test_a_beat_that_is_confirmed_was_not_reaped_meanwhile(stage: Stage, begin: 
 
 
 @pytest.mark.protocol("6.begin-immediate", "6.lease-time")
-@pytest.mark.parametrize(("begin", "is_refused"), [(IMMEDIATE, True), (DEFERRED, False)], ids=["shipped", "cut"])
+@pytest.mark.parametrize(("begin", "is_refused"), [(IMMEDIATE, True), (NONE, False)], ids=["shipped", "cut"])
 def test_a_claim_that_waited_past_its_lease_takes_nothing(stage: Stage, begin: str, *, is_refused: bool) -> None:
     make_enqueued(stage.first, "a")
     make_executor(stage.first, "first")
@@ -174,7 +174,7 @@ def test_a_claim_that_waited_past_its_lease_takes_nothing(stage: Stage, begin: s
     with closing(sqlite3.connect(stage.path, isolation_level=None)) as holder:
         holder.execute("begin immediate")
         claiming = stage.start(lambda: stage.second.claim(want("first")))
-        # Deferred, it has read the clock by now; immediate, it is still to get the lock first.
+        # Without a transaction it has read the clock by now; in one it is still to get the lock first.
         assert began.wait(0.3 if is_refused else TIMEOUT_SECONDS) is not is_refused
         holder.execute("update durust_leases set lease_until = ?", (clock.boottime(),))
         holder.execute("commit")
