@@ -292,6 +292,7 @@ class Arbiter:
                 member.living,
                 state=counts.state,
                 silent_seconds=member.living.silent_seconds + elapsed if stands_still else 0.0,
+                is_mute=counts.progress == 0,
                 is_stopped=member.child.is_stopped(),
             )
 

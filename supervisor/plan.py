@@ -22,6 +22,8 @@ HOPELESS_DEATHS_PER_WORKER = 3
 GRACE_SECONDS = 2.0
 # An order over ZeroMQ arrives in milliseconds or not at all; after this long a signal repeats it.
 ORDER_SECONDS = 1.0
+# An interpreter that imports a large library on a busy machine shows its first sign of life well within this.
+FIRST_SIGN_SECONDS = 60.0
 # What a hung worker gets to write its stacks, which a signal handler in C does at once if anything runs at all.
 STACKS_SECONDS = 1.0
 
@@ -66,6 +68,8 @@ class Living:
     spawned_at: float
     silent_seconds: float = 0.0
     """How long its progress has stood still while the supervisor was looking."""
+    is_mute: bool = False
+    """It has not shown its first sign of life yet."""
     is_stopped: bool = False
     """Stopped by a signal or a debugger."""
     is_lost: bool = False
@@ -78,7 +82,8 @@ class Living:
 
     def is_hung(self, hang_seconds: float) -> bool:
         """Tell whether it has shown no progress for longer than allowed."""
-        return hang_seconds > 0 and self.silent_seconds > hang_seconds
+        limit = max(hang_seconds, FIRST_SIGN_SECONDS) if self.is_mute else hang_seconds
+        return hang_seconds > 0 and self.silent_seconds > limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,6 +197,13 @@ def test_a_hung_worker_is_asked_for_its_stacks_and_then_killed() -> None:
     assert plan(wanted(1), [asked], Past(), now=11.0) == [Kill(0, "it showed no progress for 120 s")]
 
 
+def test_a_worker_that_is_slow_to_load_is_not_taken_for_a_hung_one() -> None:
+    impatient = wanted(1, hang_seconds=2.0)
+
+    assert plan(impatient, [make_living(silent_seconds=59.0, is_mute=True)], Past(), now=0.0) == []
+    assert plan(impatient, [make_living(silent_seconds=61.0, is_mute=True)], Past(), now=0.0) == [Stacks(0)]
+
+
 def test_a_hang_timeout_of_zero_waits_for_ever() -> None:
     assert plan(wanted(1, hang_seconds=0.0), [make_living(silent_seconds=1e9)], Past(), now=0.0) == []
 
