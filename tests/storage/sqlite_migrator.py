@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 
 def main(path: str, name: str, signal: str) -> None:
     """Wait for the file *signal* and migrate, together with whoever else waits for it."""
-    print("ready")  # noqa: T201  its starter waits for the word
+    print("ready")
     eventually(Path(signal).exists)
     provider = SqliteProvider(path)
     provider.migrate()
