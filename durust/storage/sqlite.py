@@ -161,7 +161,7 @@ class SqliteLink:
             if self._connection.in_transaction:
                 self._execute(self._connection.execute, SQL.commit_write.sql, {})
         except BaseException:
-            if self._connection.in_transaction:
+            if self.is_open and self._connection.in_transaction:
                 self._connection.rollback()
             raise
         for name in self._afters:
@@ -212,9 +212,13 @@ class SqliteLink:
                 return execute(sql, values)
             except (sqlite3.Error, *_BAD_VALUES) as error:
                 fault = _fault(self._name, error)
+                if isinstance(fault, Lost):
+                    # Closing rolls back, and the next use begins with a connection that knows nothing of the fault.
+                    self.close()
+                    raise fault from None
                 # Inside a transaction nobody stands in the way any more; what is busy there will not pass.
                 is_over = self._connection.in_transaction or clock.monotonic() - began >= BUSY_SECONDS
-                if is_over or not isinstance(fault, Transient) or isinstance(fault, Lost):
+                if is_over or not isinstance(fault, Transient):
                     raise fault from None
             clock.pause(BUSY_PAUSE_SECONDS * (0.5 + clock.jitter()))
 

@@ -217,6 +217,30 @@ def test_a_statement_that_is_turned_away_is_sent_again(
     assert answer == ([] if what == "read" else [Recorded()])
 
 
+def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "durust.db") as provider:
+        claimed = make_claimed(provider, "a")
+        large = record_step(claimed, 2, output="x" * 1_000_000)
+        configure = sqlite.SqliteLink._configure
+
+        def configure_small(link: sqlite.SqliteLink, synchronous: str) -> None:
+            configure(link, synchronous)
+            link._pragma("max_page_count=1")
+
+        with closing(provider.writer()) as writer:
+            with monkeypatch.context() as small:
+                small.setattr(sqlite.SqliteLink, "_configure", configure_small)
+                with pytest.raises(ProviderUnavailable, match="full"):
+                    writer.commit([record_step(claimed, 1), large])
+            seen = history(provider, "a")
+
+            again = writer.commit([record_step(claimed, 1), large])
+
+    assert (seen, again) == ([], [Recorded(), Recorded()])
+
+
 def test_after_closing_the_database_is_away(tmp_path: Path) -> None:
     with opened(tmp_path / "durust.db") as provider:
         make_enqueued(provider, "a")
