@@ -143,7 +143,7 @@ def test_a_process_that_is_stopped_inside_its_batch_blocks_nobody(
     assert stopped.running
 
 
-@pytest.mark.protocol("3.batch.bisect")
+@pytest.mark.protocol("4.checkpoints.bisect")
 def test_what_the_database_refuses_costs_its_neighbours_nothing(provider: PostgresProvider, writer: Writer) -> None:
     runs = [make_claimed(provider, name) for name in "abcde"]
     writes = [record_step(run) for run in runs]
@@ -223,6 +223,7 @@ def test_what_fails_for_a_reason_that_passes_is_done_again_within_a_bound() -> N
         pool.persist("postgres", hopeless)
 
 
+@pytest.mark.protocol("4.transient.no-error")
 def test_a_database_that_is_away_is_told_and_sending_again_later_is_right(
     provider: PostgresProvider, race: Race, writer: Writer, url: str
 ) -> None:
