@@ -45,7 +45,7 @@ def open_provider(url_or_provider: str | StateProvider | None = None, *, app_nam
 
             return InMemoryProvider()
         case "embedded":
-            return _open_embedded(url, app_name)
+            return open_embedded(url, app_name)[0]
     raise InvalidArgument("url", _without_password(url), f"must start with one of {', '.join(SCHEMES)}")
 
 
@@ -57,7 +57,8 @@ def _sqlite_path(url: str) -> str:
     return unquote(path)
 
 
-def _open_embedded(url: str, app_name: str) -> StateProvider:
+def open_embedded(url: str, app_name: str) -> tuple[StateProvider, str]:
+    """Start the server of an `embedded://` URL; return its provider, which stops it, and the plain URL for others."""
     from durust.embedded import default_folder, open_server
     from durust.storage.postgres import PostgresProvider
 
@@ -65,7 +66,7 @@ def _open_embedded(url: str, app_name: str) -> StateProvider:
     if host:
         raise InvalidArgument("url", url, "write embedded:///absolute/folder, or embedded:// for the default folder")
     server = open_server(Path("/", unquote(path)) if path else default_folder())
-    return PostgresProvider(server.url, app_name=app_name, server=server)
+    return PostgresProvider(server.url, app_name=app_name, server=server), server.url
 
 
 def _without_password(url: str) -> str:
