@@ -53,20 +53,21 @@ class Journal:
     def submit(self, write: Write, ticket: Ticket) -> None:
         """Queue a write; its ticket is settled after the commit."""
         with self._mutex:
-            if not self._closed:
-                self._queue.append((write, ticket))
-                if len(self._queue) == 1:
-                    self._wake.set()
-                return
-        ticket.settle(_gone())
-        deliver([ticket])
+            is_queued = self._enter(write, ticket)
+        if not is_queued:
+            ticket.settle(_gone())
+            deliver([ticket])
 
     def submit_blocking(self, write: Write, ticket: Ticket) -> None:
         """Queue a write from a thread, which waits while the queue is full."""
         with self._mutex:
             while len(self._queue) >= QUEUE_WRITES_MAX and not self._closed:
                 self._room.wait()
-        self.submit(write, ticket)
+            # Under the same lock, so that those who wake together do not all take the one free place.
+            is_queued = self._enter(write, ticket)
+        if not is_queued:
+            ticket.settle(_gone())
+            deliver([ticket])
 
     def commit(self, write: Write, timeout_seconds: float | None = None) -> Outcome:
         """Commit a write and return its outcome; a thread that finds the journal idle does it itself.
@@ -102,6 +103,14 @@ class Journal:
         deliver(ticket for _, ticket in left)
         with self._commit_mutex:
             self._writer.close()
+
+    def _enter(self, write: Write, ticket: Ticket) -> bool:
+        if self._closed:
+            return False
+        self._queue.append((write, ticket))
+        if len(self._queue) == 1:
+            self._wake.set()
+        return True
 
     def _work(self) -> None:
         while True:
