@@ -108,6 +108,9 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection that is not lent; those that are close when they come back."""
+        if self._pid != os.getpid():
+            # Nothing was opened in this process.
+            return
         with self._mutex:
             self._is_closed = True
             idle, self._idle = self._idle, []

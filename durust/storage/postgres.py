@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -18,14 +18,13 @@ from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
 from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
-from durust.model.validity import refusal
-from durust.model.writes import Outcome, RecordStep, Refused, Write
-from durust.storage import announcements, batch, columns, migrating, rows
+from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
-from durust.storage.links import BadData, Call, Link, Lost, Param, Row, fault
+from durust.storage.links import BadData, Call, Lost, Param, Row, fault
 from durust.storage.pool import Pool, abandon, persist
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.sweeping import sweep
+from durust.storage.writing import BatchWriter
 from durust.telemetry import emit
 
 # The oldest server whose statements and functions are all there; the tests run on the newest.
@@ -39,8 +38,9 @@ STATEMENT_SECONDS = 8
 # A migration waits for another one, and may build an index over a table of another library.
 MIGRATION_LOCK_SECONDS = 60
 MIGRATION_STATEMENT_SECONDS = 3600
-# A batch has at most fifteen statements, and a path to the server that swallows everything must not swallow a thread.
-ANSWER_SECONDS = 60.0
+# Longer than any statement may take or wait, for a path to the server that swallows everything: it must not swallow a
+# thread as well.
+ANSWER_SECONDS = 90.0
 
 # Every statement has an index for its access path. Without these the plan that a connection keeps would be the one for
 # tables that were still empty when it was made; and plans whose cost is inflated by that must not be compiled.
@@ -326,7 +326,10 @@ class PostgresProvider:
             with self._pool.lend() as link:
                 return link.run(calls)
 
-        return persist(self.name, once, after_loss=after_loss)
+        try:
+            return persist(self.name, once, after_loss=after_loss)
+        except BadData as error:
+            raise InvalidArgument("query", calls[0].statement.name, f"cannot be asked with {error}") from None
 
     def migrate(self) -> None:
         def once() -> None:
@@ -344,7 +347,7 @@ class PostgresProvider:
         migrating.check(self.name, lambda call: self._run([call])[0])
 
     def writer(self) -> Writer:
-        return _PostgresWriter(self.name, self._connect)
+        return BatchWriter(self.name, self._connect)
 
     def claim(self, request: ClaimRequest) -> list[Claimed]:
         call = Call(SQL.claim_workflows, columns.claim_workflows(request), is_hot=True)
@@ -396,36 +399,3 @@ class PostgresProvider:
         self._pool.close()
         if self._server is not None:
             self._server.close()
-
-
-class _PostgresWriter:
-    def __init__(self, name: str, connect: Callable[[], Link]) -> None:
-        self._name, self._connect = name, connect
-        self._link: Link | None = None
-
-    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
-        # Of a step the database itself refuses whatever it cannot take, and looking into each costs a third of sending.
-        reasons = [None if isinstance(write, RecordStep) else refusal(write) for write in writes]
-        outcomes = iter(self._commit([write for write, reason in zip(writes, reasons, strict=True) if not reason]))
-        return [Refused(reason) if reason else next(outcomes) for reason in reasons]
-
-    def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
-        try:
-            return persist(self._name, lambda: batch.commit(self._run, writes))
-        except BadData as error:
-            if len(writes) == 1:
-                return [Refused(str(error))]
-        # By halves, until the one that cannot be held stands alone.
-        middle = len(writes) // 2
-        return self._commit(writes[:middle]) + self._commit(writes[middle:])
-
-    def _run(self, calls: Sequence[Call]) -> list[list[Row]]:
-        if self._link is None or not self._link.is_open:
-            self.close()
-            self._link = self._connect()
-        return self._link.run(calls)
-
-    def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()

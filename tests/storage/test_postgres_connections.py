@@ -157,6 +157,11 @@ def test_what_the_database_refuses_costs_its_neighbours_nothing(provider: Postgr
     assert [len(history(provider, name)) for name in "abcde"] == [1, 0, 1, 0, 1]
 
 
+def test_a_question_that_the_database_cannot_take_is_refused(provider: PostgresProvider) -> None:
+    with pytest.raises(InvalidArgument, match=r"list_workflows.* a NUL"):
+        row_of(provider, "a \0")
+
+
 @pytest.mark.protocol("4.transient.re-sent")
 def test_a_batch_whose_connection_was_lost_before_is_sent_again(
     provider: PostgresProvider, race: Race, writer: Writer

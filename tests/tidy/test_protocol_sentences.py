@@ -27,7 +27,7 @@ def sentences() -> list[Sentence]:
     """Return the list."""
     lines = [line for line in LIST.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     parts = [[part.strip() for part in line.split(" | ")] for line in lines]
-    return [Sentence(*part[:3], reason=part[3] if len(part) > 3 else "") for part in parts]
+    return [Sentence(key, state, text, "".join(reason)) for key, state, text, *reason in parts]
 
 
 def keys_of(state: str) -> set[str]:
@@ -39,7 +39,7 @@ def marks(node: ast.AST) -> Iterator[str]:
     """Return the keys that the markers in *node* name."""
     for call in ast.walk(node):
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.protocol":
-            yield from (argument.value for argument in call.args if isinstance(argument, ast.Constant))
+            yield from (str(argument.value) for argument in call.args if isinstance(argument, ast.Constant))
 
 
 def named_by_tests() -> dict[str, str]:
