@@ -66,7 +66,7 @@ create index idx_workflow_status_partition_dequeue_v3
     include (application_name)
     where status in ('ENQUEUED', 'PENDING') and queue_partition_key is not null;
 create index idx_workflow_status_rate_limited on dbos.workflow_status (queue_name, started_at_epoch_ms)
-    where rate_limited;
+    where rate_limited = true;
 create index idx_workflow_status_completed_at on dbos.workflow_status (completed_at) where completed_at is not null;
 create index idx_workflow_status_started_at on dbos.workflow_status (started_at_epoch_ms)
     where started_at_epoch_ms is not null;
