@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -45,8 +46,8 @@ class Settings:
         """Raise `InvalidArgument` for a number that cannot be meant."""
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if isinstance(value, int | float) and value <= 0:
-                raise InvalidArgument(spec.name, value, "must be more than 0")
+            if isinstance(value, int | float) and not (value > 0 and math.isfinite(value)):
+                raise InvalidArgument(spec.name, value, "must be more than 0 and finite")
         if self.beat_seconds * 2 > self.lease_seconds:
             raise InvalidArgument(
                 "beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}"
@@ -56,19 +57,31 @@ class Settings:
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-        """Return the defaults, changed by `DURUST_...` variables, changed by *overrides* that are not None."""
+        """Return the defaults, changed by `DURUST_...` variables, changed by *overrides* that are not None.
+
+        Raises `InvalidArgument`, by the variable's name where the value came from one.
+        """
         environment = os.environ if environment is None else environment
-        chosen: dict[str, Any] = {}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        read: dict[str, Any] = {}
         for spec in fields(cls):
-            text = environment.get(f"DURUST_{spec.name.upper()}")
+            text = environment.get(_variable(spec.name))
             if text is not None:
-                chosen[spec.name] = _read(spec.name, text, type(spec.default))
-        chosen.update({name: value for name, value in overrides.items() if value is not None})
-        return replace(cls(), **chosen)
+                read[spec.name] = _read(spec.name, text, type(spec.default))
+        try:
+            return replace(cls(), **{**read, **given})
+        except InvalidArgument as error:
+            if error.name in read and error.name not in given:
+                raise InvalidArgument(_variable(error.name), error.value, error.wanted) from None
+            raise
+
+
+def _variable(name: str) -> str:
+    return f"DURUST_{name.upper()}"
 
 
 def _read(name: str, text: str, kind: type[Any]) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise InvalidArgument(f"DURUST_{name.upper()}", text, f"must be a value of type {kind.__name__}") from None
+        raise InvalidArgument(_variable(name), text, f"must be a value of type {kind.__name__}") from None
