@@ -87,8 +87,17 @@ def _code_text(fn: Callable[..., Any]) -> str:
 
 
 def _byte_code_text(code: CodeType) -> str:
-    constants = [_byte_code_text(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    constants = [_constant_text(item) for item in code.co_consts]
     return f"{code.co_code.hex()} {constants} {code.co_names}"
+
+
+def _constant_text(constant: object) -> str:
+    if isinstance(constant, CodeType):
+        return _byte_code_text(constant)
+    if isinstance(constant, frozenset):
+        # Its order differs from process to process.
+        return repr(sorted(map(_constant_text, constant)))
+    return repr(constant)
 
 
 def _same_code(one: Definition, other: Definition) -> bool:
