@@ -38,7 +38,7 @@ def paint_async(script: Callable[..., Any]) -> Callable[..., Any]:
             while True:
                 try:
                     reply = await operation
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001  it is the script that takes it
                     operation = body.throw(error)
                 else:
                     operation = body.send(reply)

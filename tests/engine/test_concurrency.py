@@ -58,7 +58,7 @@ def run(stage: Stage, body: Callable[..., Any]) -> Any:
 
 
 def test_a_hundred_gathered_steps_are_numbered_in_the_order_of_their_calls(stage: Stage, trace: Trace) -> None:
-    async def many(ctx: DurableContext) -> list[str]:
+    async def many(ctx: DurableContext) -> Any:
         seen = trace.begin()
         # The later ones end first.
         steps = [ctx.step(f"s{number}", trace.step(f"s{number}", (100 - number) / 2000)) for number in range(100)]
@@ -148,7 +148,7 @@ def test_a_sleep_and_a_step_race_alike_in_a_replay(stage: Stage, trace: Trace) -
 
 
 def test_tasks_that_go_on_at_their_own_pace_are_numbered_alike_in_a_replay(stage: Stage, trace: Trace) -> None:
-    async def paced(ctx: DurableContext) -> list[list[str]]:
+    async def paced(ctx: DurableContext) -> Any:
         seen = trace.begin()
 
         async def line(name: str, pace: float) -> list[str]:

@@ -51,7 +51,7 @@ def test_a_context_is_refused_in_another_thread(stage: Stage) -> None:
     async def await_work(ctx: DurableContext) -> None:
         outcomes.extend(outcome_in_thread(lambda: ctx.step("one", lambda: 1)))
         try:
-            await asyncio.to_thread(ctx.sleep, 0)
+            await (await asyncio.to_thread(ctx.sleep, 0))
         except NotInWorkflow as error:
             outcomes.append(error)
 
@@ -70,7 +70,7 @@ def test_a_context_is_refused_inside_a_step(stage: Stage, paint: Paint) -> None:
     engine = stage.launch(work)
     handle = engine.run_workflow("work")
 
-    with pytest.raises(NotInWorkflow, match="ctx.step"):
+    with pytest.raises(NotInWorkflow, match=r"ctx\.step"):
         handle.get_result(PATIENCE)
     assert stage.names(handle) == {1: "outer"}
 

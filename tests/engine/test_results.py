@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,13 +45,19 @@ class OutOfStock(Exception):
         self.item, self.left = item, left
 
 
+def noted(bodies: list[str], what: str, value: int | None = None) -> int:
+    """Note that a body ran; return *value*, or how many have run."""
+    bodies.append(what)
+    return len(bodies) if value is None else value
+
+
 def test_a_workflow_runs_its_steps_and_returns(stage: Stage, paint: Paint) -> None:
     bodies: list[str] = []
 
     @paint
     def add(ctx: Any, one: int, other: int) -> Any:
-        first = yield ctx.step("first", lambda: bodies.append("first") or one)
-        second = yield ctx.step("second", lambda: bodies.append("second") or other)
+        first = yield ctx.step("first", partial(noted, bodies, "first", one))
+        second = yield ctx.step("second", partial(noted, bodies, "second", other))
         return first + second
 
     engine = stage.launch(add)
@@ -154,7 +161,7 @@ def test_the_same_id_runs_once(stage: Stage, paint: Paint) -> None:
 
     @paint
     def once(ctx: Any) -> Any:
-        return (yield ctx.step("body", lambda: bodies.append("ran") or len(bodies)))
+        return (yield ctx.step("body", partial(noted, bodies, "ran")))
 
     engine = stage.launch(once)
     options = WorkflowOptions(workflow_id="the-one")
@@ -169,7 +176,7 @@ def test_the_same_id_from_many_threads_runs_once_and_all_get_the_result(stage: S
 
     @paint
     def once(ctx: Any) -> Any:
-        return (yield ctx.step("body", lambda: bodies.append("ran") or len(bodies)))
+        return (yield ctx.step("body", partial(noted, bodies, "ran")))
 
     engine = stage.launch(once)
 
@@ -188,7 +195,7 @@ def test_the_same_id_on_two_engines_runs_once(stage: Stage) -> None:
     bodies: list[str] = []
 
     def once(ctx: SyncDurableContext) -> int:
-        return ctx.step("body", lambda: bodies.append("ran") or len(bodies))
+        return ctx.step("body", partial(noted, bodies, "ran"))
 
     engines = [stage.launch(once), stage.launch(once)]
     options = WorkflowOptions(workflow_id="the-one")

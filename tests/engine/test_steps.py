@@ -167,7 +167,7 @@ def test_an_error_that_cannot_be_rebuilt_is_the_same_in_a_replay(stage: Stage, p
     def work(ctx: Any) -> Any:
         try:
             yield ctx.step("fail", fail)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever comes back is what is compared
             seen.append(f"{type(error).__name__}: {error}")
         yield ctx.sleep(0.4)
 
@@ -358,7 +358,7 @@ def test_a_decorated_method_is_a_step_with_its_options(stage: Stage, paint: Pain
     def work(ctx: Any) -> Any:
         return (yield ctx.step("add", Counter().add, 1))
 
-    def direct(_: SyncDurableContext) -> int:
+    def direct(_: SyncDurableContext) -> Any:
         return Counter().add(1)
 
     engine = stage.launch(work, direct)
