@@ -278,8 +278,11 @@ class Runner:
         except BaseException as error:  # noqa: BLE001  how the body ends is a value; the run's mark tells what it means
             ended = Raised(error)
         execution.in_body = False
-        main = asyncio.current_task()
-        if main is not None and main.cancelling():
+        main = execution.main
+        if main is None or main.get_loop().is_closed():
+            # The body outlived its loop and the collector has closed it: nothing can be awaited any more.
+            raise GeneratorExit
+        if main.cancelling():
             if isinstance(ended, Raised) and isinstance(ended.error, asyncio.CancelledError):
                 # Not the engine, which closes a run first, but the end of the caller's loop: another process goes on.
                 execution.run.close(Verdict.HANDED_BACK)
