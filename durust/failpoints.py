@@ -25,6 +25,9 @@ TRACE_VARIABLE = "FAILPOINTS_TRACE"
 # Unlike 1 and 2, which interpreters and shells use, this tells an exit by failpoint from others.
 EXIT_CODE_DEFAULT = 86
 
+# Every hit.
+PERCENT_MAX = 100
+
 # The documented exit code of a command line that cannot be meant.
 USAGE_EXIT_CODE = 2
 
@@ -32,6 +35,8 @@ _TERM = re.compile(
     r"^(?:(?P<percent>\d+(?:\.\d+)?)%)?(?:(?P<count>\d+)\*)?(?P<kind>[a-z]+)(?:\((?P<argument>[^)]*)\))?$"
 )
 _KINDS = frozenset({"kill", "exit", "raise", "sleep", "return", "off"})
+# Read when the text is, so that a typing error is not found at the hit, by an error of another kind.
+_ARGUMENTS = {"exit": re.compile(r"\d{0,3}"), "sleep": re.compile(r"(\d+(\.\d+)?)?")}
 
 
 class FailpointError(DurustError):
@@ -57,7 +62,7 @@ class _Action:
             for term in self.terms:
                 if term.left == 0:
                     continue
-                if term.percent is not None and clock.jitter() * 100 >= term.percent:
+                if term.percent is not None and clock.jitter() * PERCENT_MAX >= term.percent:
                     return None
                 if term.left is not None:
                     term.left -= 1
@@ -71,11 +76,16 @@ def _parse_term(name: str, text: str) -> _Term:
         raise InvalidArgument(
             VARIABLE, f"{name}={text}", f"an action is one of {', '.join(sorted(_KINDS))}, as in 3*kill or 10%sleep(50)"
         )
-    count = found["count"]
+    kind, argument, count = found["kind"], found["argument"] or "", found["count"]
+    if kind in _ARGUMENTS and not _ARGUMENTS[kind].fullmatch(argument):
+        raise InvalidArgument(VARIABLE, f"{name}={text}", "the argument must be a number, as in exit(7) or sleep(50)")
+    percent = float(found["percent"]) if found["percent"] else None
+    if percent is not None and percent > PERCENT_MAX:
+        raise InvalidArgument(VARIABLE, f"{name}={text}", f"a percentage is at most {PERCENT_MAX}")
     return _Term(
-        kind=found["kind"],
-        argument=found["argument"] or "",
-        percent=float(found["percent"]) if found["percent"] else None,
+        kind=kind,
+        argument=argument,
+        percent=percent,
         left=int(count) if count else None,
     )
 
@@ -85,7 +95,7 @@ def parse(text: str) -> dict[str, _Action]:
     actions: dict[str, _Action] = {}
     for entry in filter(None, (part.strip() for part in text.split(";"))):
         name, separator, chain = entry.partition("=")
-        if not separator:
+        if not separator or not name.strip():
             raise InvalidArgument(VARIABLE, entry, "write name=action")
         actions[name.strip()] = _Action([_parse_term(name, term) for term in chain.split("->")])
     return actions
