@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from types import MethodType
+from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from durust.engine.current import in_body
@@ -121,9 +122,9 @@ def step(
     *,
     name: str | None = None,
     max_retries: int = ...,
-    base_interval: float = ...,
+    base_interval: float | timedelta = ...,
     backoff_factor: float = ...,
-    max_interval: float = ...,
+    max_interval: float | timedelta = ...,
     should_retry: Callable[[Exception], bool] | None = None,
     serializer: str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...

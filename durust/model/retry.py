@@ -20,9 +20,17 @@ def duration_seconds(name: str, value: float | timedelta) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgument(name, value, "must be a number of seconds or a timedelta")
-    if not math.isfinite(value) or value < 0:
+    if not _is_finite(value) or value < 0:
         raise InvalidArgument(name, value, "must be a finite duration of 0 seconds or more")
     return float(value)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # An integer beyond every float.
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +43,9 @@ class StepOptions:
     """
 
     max_retries: int = 0
-    base_interval: float = 0.1
+    base_interval: float | timedelta = 0.1
     backoff_factor: float = 2.0
-    max_interval: float = 60.0
+    max_interval: float | timedelta = 60.0
     should_retry: Callable[[Exception], bool] | None = None
     serializer: str | None = None
 
@@ -51,8 +59,9 @@ class StepOptions:
             raise InvalidArgument("max_retries", self.max_retries, f"must be an integer from 0 to {RETRIES_MAX}")
         duration_seconds("base_interval", self.base_interval)
         duration_seconds("max_interval", self.max_interval)
-        if not (math.isfinite(self.backoff_factor) and self.backoff_factor >= 1):
-            raise InvalidArgument("backoff_factor", self.backoff_factor, "must be a finite number of 1 or more")
+        factor = self.backoff_factor
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not (_is_finite(factor) and factor >= 1):
+            raise InvalidArgument("backoff_factor", factor, "must be a finite number of 1 or more")
         if self.should_retry is not None and (
             not callable(self.should_retry) or inspect.iscoroutinefunction(self.should_retry)
         ):
@@ -68,8 +77,9 @@ class StepOptions:
             return None
         if self.should_retry is not None and not self.should_retry(error):
             return None
+        base = duration_seconds("base_interval", self.base_interval)
+        longest = duration_seconds("max_interval", self.max_interval)
         try:
-            grown = self.base_interval * self.backoff_factor ** (failures - 1)
+            return min(base * self.backoff_factor ** (failures - 1), longest)
         except OverflowError:
-            return self.max_interval
-        return min(grown, self.max_interval)
+            return longest if base else 0.0
