@@ -1,0 +1,107 @@
+"""The program that is killed: a workflow of three steps, each of which does something to the world."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import durust
+from durust import clock
+from tests.crash.ledger import Entry, Ledger
+
+ID = "crash"
+QUEUE = durust.WorkflowQueue("crash")
+# Longer than a wait may keep its stack, shorter than a process takes to start: it is over when the next one looks.
+SLEEP_SECONDS = 0.15
+# Far longer than a process that wants to end takes to notice the lull and to begin its end.
+LULL_SECONDS = 2.0
+NO_PATIENCE_SECONDS = 0.01
+RESULT_SECONDS_MAX = 40.0
+
+ledger = Ledger(Path(os.environ["CRASH_LEDGER"]))
+lull = threading.Event()
+leaving = threading.Event()
+
+
+def effect(step: int, attempt: int) -> str:
+    """Do something to the world that can be seen and cannot be taken back."""
+    durust.failpoint("body.before_effect")
+    entry = Entry(step, attempt, os.getpid(), clock.random_token())
+    ledger.append(entry)
+    durust.failpoint("body.after_effect")
+    return entry.value
+
+
+async def effect_async(step: int, attempt: int) -> str:
+    return effect(step, attempt)
+
+
+@durust.workflow(name="sync")
+def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
+    values = [ctx.step(f"step {number}", effect, number, ctx.attempt) for number in (1, 2)]
+    if kind == "sleep":
+        ctx.sleep(SLEEP_SECONDS)
+    if kind == "lull" and leaving.is_set():
+        lull.set()
+        clock.pause(LULL_SECONDS)
+    return [*values, ctx.step("step 3", effect, 3, ctx.attempt)]
+
+
+@durust.workflow(name="async")
+async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
+    values = [await ctx.step(f"step {number}", effect_async, number, ctx.attempt) for number in (1, 2)]
+    if kind == "sleep":
+        await ctx.sleep(SLEEP_SECONDS)
+    if kind == "lull" and leaving.is_set():
+        lull.set()
+        await asyncio.sleep(LULL_SECONDS)
+    return [*values, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
+
+
+def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Put the workflow on its queue and leave."""
+    engine.enqueue(QUEUE, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
+
+
+def work(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Serve the queue until the workflow has ended."""
+    _tell(engine.retrieve_workflow(ID))
+
+
+def start(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Start the workflow in this process, or join it, and wait for its end."""
+    _tell(engine.run_workflow(name, kind, options=durust.WorkflowOptions(workflow_id=ID)))
+
+
+def drain(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Start the workflow and end before it does, in order."""
+    leaving.set()
+    engine.run_workflow(name, kind, options=durust.WorkflowOptions(workflow_id=ID))
+    lull.wait(RESULT_SECONDS_MAX)
+    engine.close(NO_PATIENCE_SECONDS)
+
+
+def _tell(handle: durust.WorkflowHandle[list[str]]) -> None:
+    print(json.dumps(handle.get_result(RESULT_SECONDS_MAX)), flush=True)
+
+
+ROLES = {"enqueue": enqueue, "work": work, "start": start, "drain": drain}
+
+
+def main(role: str, name: str, kind: str) -> None:
+    """Play one role."""
+    if "CRASH_ELSEWHERE" in os.environ:
+        # As a process of another host looks to this one: only its lease tells whether it lives.
+        clock.boot_id = lambda: "elsewhere"
+    # Who only enqueues serves no queue.
+    queues = () if role == "enqueue" else None
+    with durust.DurableEngine(queues=queues) as engine:
+        ROLES[role](engine, name, kind)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

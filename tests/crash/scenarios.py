@@ -1,0 +1,53 @@
+"""Who does what in a case: what happens before, who is killed, and who brings the workflow to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Killed when two steps of three are recorded and the third has not begun.
+BETWEEN_STEPS = "step.recorded=1*off->kill"
+# Only what happens while a lease stands is like on another host; then it lapses.
+SHORT_LEASE = {"DURUST_LEASE_SECONDS": "1.0", "DURUST_LEASE_MARGIN_SECONDS": "0.1", "DURUST_BEAT_SECONDS": "0.2"}
+ELSEWHERE = {"CRASH_ELSEWHERE": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process: its role, how it is killed if it is, and what is special about it."""
+
+    role: str
+    failpoints: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A story with one process that a case kills at the boundary of its choice."""
+
+    victim: Part
+    after: tuple[Part, ...]
+    before: tuple[Part, ...] = ()
+    kind: str = "plain"
+    """What the workflow does between its second and its third step: nothing, `sleep`, or a `lull`."""
+    is_new: bool = False
+    """Whether the database is empty when the victim starts."""
+    forgets_executors: bool = False
+    """Whether the database loses all executors before the victim starts, as a bad restore might."""
+
+
+ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
+KILLED = Part("start", BETWEEN_STEPS)
+
+SCENARIOS = {
+    "new": Scenario(ENQUEUE, after=(ENQUEUE, WORK), is_new=True),
+    "client": Scenario(ENQUEUE, after=(ENQUEUE, WORK)),
+    "queued": Scenario(WORK, before=(ENQUEUE,), after=(WORK,)),
+    "direct": Scenario(START, after=(START,)),
+    "sleep": Scenario(START, after=(START,), kind="sleep"),
+    "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
+    "drain": Scenario(Part("drain"), after=(START,), kind="lull"),
+    "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
+    "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),
+    "orphan": Scenario(WORK, before=(KILLED,), after=(WORK,), forgets_executors=True),
+}

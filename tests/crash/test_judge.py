@@ -1,0 +1,67 @@
+"""The judge sees what must not happen: bugs that are planted on purpose."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.ledger import Entry, faults
+from tests.crash.matrix import DATABASES
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.stage import Stage
+
+ONCE = {1: 1, 2: 1, 3: 1}
+FINE = [Entry(1, 1, 10, "a"), Entry(2, 1, 10, "b"), Entry(3, 2, 11, "c")]
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
+def test_a_record_that_got_lost_between_two_processes_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["direct"]
+    stage.kill(scenario, "step.recorded", 2)
+    stage.database.forget_step(2)
+
+    stage.finish(scenario)
+
+    assert stage.faults() == ["step 2 happened 2 times and not 1"]
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
+def test_an_effect_that_is_repeated_unexpectedly_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["direct"]
+    stage.kill(scenario, "body.after_effect", 3)
+
+    stage.finish(scenario)
+
+    assert stage.faults() == ["step 3 happened 2 times and not 1"]
+    assert stage.faults(repeated_step=3) == []
+
+
+def test_a_run_without_fault_is_no_fault() -> None:
+    assert faults(FINE, ONCE, ["a", "b", "c"]) == []
+
+
+def test_an_effect_that_is_missing_is_noticed() -> None:
+    assert faults(FINE[:2], ONCE, ["a", "b", "c"]) != []
+
+
+def test_a_recorded_step_that_happens_again_later_is_noticed() -> None:
+    repeated = [*FINE, Entry(1, 3, 12, "d")]
+
+    assert "a recorded step happened again: [1, 2, 3, 1]" in faults(repeated, ONCE | {1: 2}, ["d", "b", "c"])
+
+
+def test_a_result_that_forgets_what_was_recorded_is_noticed() -> None:
+    assert faults(FINE, ONCE, ["a", "x", "c"]) != []
+
+
+def test_a_step_that_happens_twice_in_one_process_is_noticed() -> None:
+    repeated = [*FINE, Entry(3, 2, 11, "d")]
+
+    assert faults(repeated, ONCE | {3: 2}, ["a", "b", "d"]) != []
+
+
+def test_a_repeat_that_was_not_counted_as_an_attempt_is_noticed() -> None:
+    repeated = [*FINE, Entry(3, 2, 12, "d")]
+
+    assert faults(repeated, ONCE | {3: 2}, ["a", "b", "d"]) != []
