@@ -348,6 +348,7 @@ def test_a_direct_start_without_a_free_slot_is_queued_and_runs(stage: Stage, gau
 
     engine = launch(stage, visit, slots=1)
     first = engine.run_workflow("visit")
+    eventually(lambda: gauge.now == 1)
 
     second = engine.run_workflow("visit")
 
