@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+from contextlib import closing
 
 import pytest
 
 from durust.storage import postgres
 from durust.storage.batch import SQL
+from durust.storage.links import Call
 from durust.storage.postgres import PostgresProvider
 from durust.storage.statements import Statement
+from durust.storage.writing import BatchWriter
+from tests.conformance.builders import make_claimed, record_step
 from tests.storage.races import Race
 from tests.tidy.sources import library
 
 # What creates the tables that the others are about needs none of them and cannot be prepared.
 CREATING = {SQL.create_own_schema, SQL.create_migrations}
+COUNT_PLANS = Statement("count_plans", "select generic_plans, custom_plans from pg_prepared_statements", writes=False)
 # What fetches workflows by their ids, batch after batch, with a plan that the connection keeps.
 BY_ID = [SQL.record_steps, SQL.record_sleeps, SQL.finish_workflows, SQL.park_workflows, SQL.hand_back_workflows]
 
@@ -74,3 +79,15 @@ def test_a_claim_walks_the_claim_index_and_fetches_the_picked_rows_by_their_ids(
     walk = [line for (line,) in plan if "durust_claim_order" in line or "Sort" in line]
     assert "durust_claim_order" in walk[-1]
     assert sum("Sort  (" in line for line in walk) == 1
+
+
+def test_a_lone_write_is_not_planned_each_time(provider: PostgresProvider) -> None:
+    run = make_claimed(provider, "a")
+    with closing(provider.writer()) as writer:
+        for place in range(1, 11):
+            writer.commit([record_step(run, place)])
+
+        assert isinstance(writer, BatchWriter)
+        [plans] = writer._run([Call(COUNT_PLANS)])
+
+    assert plans == [(10, 0)]
