@@ -121,7 +121,8 @@ async def ask_later(_: Exception) -> bool:
         {"should_retry": ask_later},
         {"serializer": "yaml"},
     ],
-    ids=str,
+    # By the name alone: an id must not hold the address of a function, which is another one in each test process.
+    ids=lambda option: next(iter(option)),
 )
 def test_an_option_that_cannot_be_meant_is_refused_by_its_name(option: dict[str, Any]) -> None:
     [name] = option
