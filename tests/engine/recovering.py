@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from durust import DurableContext, DurableEngine, Settings, SyncDurableContext, WorkflowOptions, WorkflowQueue
 
@@ -46,7 +48,7 @@ async def awaiting(ctx: DurableContext, ledger: str) -> list[int]:
     return [one, two, three]
 
 
-WORKFLOWS = {"blocking": blocking, "awaiting": awaiting}
+WORKFLOWS: dict[str, Callable[..., Any]] = {"blocking": blocking, "awaiting": awaiting}
 
 
 def prepare(engine: DurableEngine) -> DurableEngine:

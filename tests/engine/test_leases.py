@@ -171,7 +171,7 @@ def test_rows_stranded_under_a_living_executor_are_handed_back(stage: Stage, pai
         return (yield ctx.step("work", bodies.body("ran", "done")))
 
     engine = stage.launch(work)
-    [definition] = parts(engine).registry.definitions()
+    definition = parts(engine).registry.get("work")
     # Not declared before the row is handed back, so that nobody else claims it.
     queue = f"queue-{clock.random_token()}"
     stage.commit(start("stranded", name="work", queue=queue, inputs=NO_ARGUMENTS))
