@@ -102,8 +102,8 @@ def pid_namespace() -> str:
 
 
 def token() -> str:
-    """Return a fresh token: 16 hexadecimal digits of this host's microseconds and 16 random ones.
+    """Return a fresh token for a start: 16 zeros and 32 random hexadecimal digits.
 
-    Only its uniqueness matters; the time in it is for readers.
+    In the token of a claim the first 16 digits are the database's time in microseconds, which a start does not know.
     """
-    return f"{time.time_ns() // 1000:016x}-{secrets.token_hex(8)}"
+    return f"{'0' * 16}-{secrets.token_hex(16)}"

@@ -136,14 +136,16 @@ class DurableContext(_Context):
         gives its slot and its memory back, and the workflow is claimed again on waking.
         """
         length = duration_seconds("seconds", seconds)
-        place = self._take_place("ctx.sleep")
-        return self._end(place, sleep(self._run, place, length))
+        self._ensure_here("ctx.sleep")
+        place = self._run.take_place_of_sleep()
+        return self._end(place, sleep(self._run, place, length), is_wait=True)
 
     def _operate(self, task: Task, asked: str) -> Coroutine[Any, Any, Any]:
-        place = self._take_place(asked)
+        self._ensure_here(asked)
+        place = self._run.take_place()
         return self._end(place, step(self._run, place, task))
 
-    def _take_place(self, asked: str) -> int:
+    def _ensure_here(self, asked: str) -> None:
         self._ensure_outside_steps(asked)
         try:
             is_here = asyncio.get_running_loop() is self._loop
@@ -151,10 +153,9 @@ class DurableContext(_Context):
             is_here = False
         if not is_here:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
-        return self._run.take_place()
 
-    async def _end(self, place: int, routine: Routine[StepEnd]) -> Any:
-        match await self._driver.operate(place, routine):
+    async def _end(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> Any:
+        match await self._driver.operate(place, routine, is_wait=is_wait):
             case Returned(value):
                 return value
             case Raised(error):
@@ -215,17 +216,17 @@ class SyncDurableContext(_Context):
         gives its thread back, and the workflow is claimed again on waking.
         """
         length = duration_seconds("seconds", seconds)
-        place = self._take_place("ctx.sleep")
-        self._end(sleep(self._run, place, length))
+        self._ensure_here("ctx.sleep")
+        self._end(sleep(self._run, self._run.take_place_of_sleep(), length))
 
     def _operate(self, task: Task, asked: str) -> Any:
-        return self._end(step(self._run, self._take_place(asked), task))
+        self._ensure_here(asked)
+        return self._end(step(self._run, self._run.take_place(), task))
 
-    def _take_place(self, asked: str) -> int:
+    def _ensure_here(self, asked: str) -> None:
         self._ensure_outside_steps(asked)
         if threading.get_ident() != self._thread:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
-        return self._run.take_place()
 
     def _end(self, routine: Routine[StepEnd]) -> Any:
         match self._driver.operate(routine):

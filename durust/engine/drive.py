@@ -12,9 +12,10 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from durust import clock
 from durust.engine.journal import Journal
 from durust.engine.ticket import LoopTicket
+from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turn, Turns
 from durust.errors import Unwind
-from durust.model.writes import Outcome, RecordStep, RunWrite
+from durust.model.writes import Outcome, RecordSleep, RecordStep, RunWrite
 from durust.routines.effects import Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, StepEnd, Wait
 from durust.routines.lifecycle import park
 from durust.routines.run import Run, Verdict
@@ -143,37 +144,45 @@ class AwaitingDriver:
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
 
-    async def operate(self, place: int, routine: Routine[StepEnd]) -> StepEnd:
+    async def operate(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> StepEnd:
         """Carry an operation's routine through and return its end when it is its turn.
 
         Raises `Unwind` when the run is closed, in other tasks than the body's own a cancellation. A cancellation by the
-        body's own code cuts a step short, which is recorded; one that comes when the operation has completed is late:
-        the operation comes back, as it will in every replay, and its task is cancelled right after.
+        body's own code cuts an operation short, which is recorded; one that comes when it has completed is late: the
+        operation comes back, as it will in every replay, and its task is cancelled right after.
         """
         turn: Turn | None = None
+        # What is waited for in here is no timer of the body's.
+        governor = GOVERNOR.get()
+        GOVERNOR.set(None)
         try:
             if self._run.is_closed():
                 await self._refuse()
-            turn = self._turns.enter(place)
+            turn = self._turns.enter(place, is_wait=is_wait)
             end = await self.drive(routine, turn)
             if not isinstance(end, Raised) or isinstance(end.error, Exception):
                 await self._turns.deliver(turn, is_cut=isinstance(end, Cut))
             self._run.ensure_open()
-        except Unwind:
-            if asyncio.current_task() is self._main:
-                raise
-            # asyncio complains of a task whose error nobody asks for, but not of a cancelled one.
-            raise asyncio.CancelledError from None
+        except Unwind as unwinding:
+            raise self._unwound(unwinding) from None
         except Exception as error:  # noqa: BLE001  how a step ends is a value, so this is a fault of what carries it
-            self._run.break_off(error)
+            try:
+                self._run.break_off(error)
+            except Unwind as unwinding:
+                raise self._unwound(unwinding) from error
         finally:
             if turn is not None:
                 self._turns.leave(turn)
             if self._run.is_closed():
                 self._unwind()
+            GOVERNOR.set(governor)
         if turn.is_cancelled and turn.task is not None and not isinstance(end, Cut):
             self._loop.call_soon(_cancel_again, turn.task)
         return end
+
+    def _unwound(self, unwinding: Unwind) -> BaseException:
+        # asyncio complains of a task whose error nobody asks for, but not of a cancelled one.
+        return unwinding if asyncio.current_task() is self._main else asyncio.CancelledError()
 
     async def drive(self, routine: Routine[T], turn: Turn | None = None) -> T:
         """Carry a routine through; without a turn it is no operation of the body."""
@@ -193,8 +202,8 @@ class AwaitingDriver:
                 case Wait(_, until_ms):
                     if turn is None:
                         raise TypeError("only an operation of the body waits")
-                    await self._turns.sleep_until(turn, until_ms)
-                    reply = None
+                    is_cut = await self._turns.sleep_until(turn, until_ms)
+                    reply = Cut() if is_cut else None
 
     async def _unless_cut(self, part: Awaitable[T], turn: Turn | None) -> T | Cut:
         try:
@@ -216,14 +225,17 @@ class AwaitingDriver:
         while self._ground.journal.is_full():  # noqa: ASYNC110  see above
             await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
-        if turn is not None and isinstance(write, RecordStep):
-            self._turns.commits(turn, write.completed_at_ms)
+        match write:
+            case RecordStep() if turn is not None:
+                self._turns.commits(turn, write.completed_at_ms)
+            case RecordSleep() if turn is not None:
+                self._turns.commits(turn, write.not_before_ms)
         self._ground.journal.submit(write, ticket)
         while True:
             try:
                 return await ticket.future
             except asyncio.CancelledError:
-                if turn is None or not isinstance(write, RecordStep) or self._run.is_closed():
+                if turn is None or self._run.is_closed():
                     raise
                 turn.is_cancelled = True
                 ticket.renew()

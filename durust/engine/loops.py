@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from durust.engine.timers import govern
+
 # A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
 STOP_SECONDS = 5.0
 # How long the tasks that are left when a loop stops may take to end after their cancellation.
@@ -20,6 +22,8 @@ class Loop:
     def __init__(self, adopted: asyncio.AbstractEventLoop | None = None) -> None:
         self._adopted = adopted
         self._loop = adopted
+        if adopted is not None:
+            govern(adopted)
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
 
@@ -31,6 +35,7 @@ class Loop:
         with self._mutex:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                govern(self._loop)
                 self._thread = threading.Thread(target=self._work, args=(self._loop,), name="durust-loop", daemon=True)
                 self._thread.start()
             return self._loop
@@ -41,6 +46,13 @@ class Loop:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return False
+
+    def is_ending(self) -> bool:
+        """Tell whether an adopted loop is being shut down, as by the end of `asyncio.run`, which cancels every task.
+
+        Called by a task that was cancelled.
+        """
+        return self._adopted is not None and all(task.cancelling() for task in asyncio.all_tasks(self._adopted))
 
     def spawn(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, keep: set[asyncio.Task[Any]]

@@ -20,6 +20,7 @@ from durust.engine.loops import Loop
 from durust.engine.registry import Definition
 from durust.engine.slots import Slots
 from durust.engine.threads import ThreadPool
+from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
 from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
@@ -55,7 +56,7 @@ class Execution:
         # The row has one column for the form of its inputs and of its outcome, so the outcome follows the inputs.
         self.outcome_codec = codec if claimed.serialization == PICKLE else replace(codec, serializer="json")
         begun = clock.monotonic()
-        self.run = Run(claimed, lambda: claimed.now_ms + int((clock.monotonic() - begun) * 1000))
+        self.run = Run(claimed, lambda: int((clock.monotonic() - begun) * 1000))
         self.blocking: BlockingDriver | None = None
         self.turns: Turns | None = None
         self.main: asyncio.Task[Any] | None = None
@@ -271,20 +272,22 @@ class Runner:
     ) -> Ended:
         context = self._contexts(execution.run, driver, execution.codec)
         CURRENT.set(Activity(execution.run, context))
+        GOVERNOR.set(turns)
         ended: Ended
         execution.in_body = True
         try:
             ended = Returned(await execution.definition.fn(context, *arguments, **named))
         except BaseException as error:  # noqa: BLE001  how the body ends is a value; the run's mark tells what it means
             ended = Raised(error)
+        GOVERNOR.set(None)
         execution.in_body = False
         main = execution.main
         if main is None or main.get_loop().is_closed():
             # The body outlived its loop and the collector has closed it: nothing can be awaited any more.
             raise GeneratorExit
         if main.cancelling():
-            if isinstance(ended, Raised) and isinstance(ended.error, asyncio.CancelledError):
-                # Not the engine, which closes a run first, but the end of the caller's loop: another process goes on.
+            if isinstance(ended, Raised) and self._loop.is_ending():
+                # Another process goes on from here.
                 execution.run.close(Verdict.HANDED_BACK)
             await _shake_off(main)
         left = turns.tasks() - {main}
@@ -313,6 +316,8 @@ class Runner:
         """Begin to cancel what a closed run still does. Called on the loop."""
         if not execution.is_unwinding:
             execution.is_unwinding = True
+            if execution.turns is not None:
+                execution.turns.release_timers()
             # Not at once: a task that cancels itself hears of it at its next wait, which may be after its end.
             asyncio.get_running_loop().call_soon(self._cancel, execution, CANCELS_MAX)
 

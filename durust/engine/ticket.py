@@ -63,6 +63,17 @@ class LoopTicket:
         """Make the ticket awaitable again after a cancellation of its await. Called on the loop."""
         if self.future.cancelled():
             self.future = self.loop.create_future()
+            # The answer may have come between the cancellation and now.
+            self.resolve()
+
+    def resolve(self) -> None:
+        """Hand the answer over, if it is there and somebody waits for it. Called on the loop."""
+        if self.future.done():
+            return
+        if isinstance(self.answer, BaseException):
+            self.future.set_exception(self.answer)
+        elif self.answer is not None:
+            self.future.set_result(self.answer)
 
 
 def deliver(tickets: Iterable[Ticket]) -> None:
@@ -79,9 +90,4 @@ def deliver(tickets: Iterable[Ticket]) -> None:
 
 def _resolve(tickets: list[LoopTicket]) -> None:
     for ticket in tickets:
-        if ticket.future.done():
-            continue
-        if isinstance(ticket.answer, BaseException):
-            ticket.future.set_exception(ticket.answer)
-        elif ticket.answer is not None:
-            ticket.future.set_result(ticket.answer)
+        ticket.resolve()

@@ -1,30 +1,41 @@
-"""In which order the operations of an async run come back: the same in every execution.
+"""In which order what moves an async run on happens: the same in every execution.
 
-Places are taken in the order of the calls, so the numbering of a run with several tasks depends on which operation
-comes back first. Operations are handed over in the order of (completion time, place), one at a time, and the next only
-after the run's tasks had time to make their next calls. A replay reads that order from history and keeps to it: also
-where the body's own timers cut an operation short, because nothing else comes back before what came back first.
+What moves a run on are its operations that come back, and the timers of its body. Places are taken in the order of the
+calls, so the numbering of a run with several tasks depends on which comes first. Each has a key, (time, place): that of
+a finished operation is the time of its completion, that of a sleep its instant, that of a timer counts from what moved
+the run on last. They happen in the order of their keys, one at a time, and the next only after the body's tasks have
+done all that follows from the last. The keys of operations stand in history, those of timers follow from them, so a
+replay does the same, however long it takes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from durust.routines.run import Key, Replayed, Run
+from durust import clock
+from durust.engine.current import CURRENT
+from durust.engine.timers import RunTimer
+from durust.routines.replay import CameBack, Key, WentOn
+from durust.routines.run import Run
 from durust.telemetry import emit
 
-# Loop rounds between two hand-overs of one run: a task that is woken needs one, a gather or a task group two more for
-# each level of nesting, so this covers three levels.
-ROUNDS_BETWEEN = 8
+# So many rounds of the loop the body's tasks may go on before the next thing happens all the same: far more than any
+# nesting of gathers and groups takes to pass a result on, and a body that polls in a circle must not wait for itself.
+ROUNDS_MAX = 64
 # How long the tasks of a run get to call their next operations before the run counts as waiting.
 SETTLE_SECONDS = 0.005
-# How long a replay waits for a call that history tells of; then it goes on without the recorded order. Longer than the
-# timeouts that a body sets by its own clock around a step, which have to pass again; only code whose control flow is
-# not deterministic gets here.
+# How long a replay waits for a call that history tells of; then it goes on without the recorded order. Only a body
+# whose control flow is not deterministic gets here, perhaps one that waits for the network outside of its steps.
 STALLED_SECONDS = 300.0
+# Such a body's clock: what took longer than this since the run was moved on was no work of its tasks.
+STRAY_SECONDS = 1.0
+# Timers of one millisecond come before its operations, in the order in which they were made.
+_FIRST_TIMER = -(1 << 31)
 
 
 class Turn:
@@ -35,16 +46,19 @@ class Turn:
         "is_asleep",
         "is_cancelled",
         "is_cut",
-        "is_doomed",
+        "is_given_up",
         "is_queued",
         "is_ready",
+        "is_wait",
         "key",
         "place",
         "task",
     )
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, *, is_wait: bool) -> None:
         self.place = place
+        self.is_wait = is_wait
+        """Whether it does nothing but wait."""
         self.task = asyncio.current_task()
         self.key: Key = (0, place)
         self.is_ready = False
@@ -54,49 +68,48 @@ class Turn:
         """Whether the body's own code cancelled the task that waits."""
         self.is_cut = False
         """Whether history says that such a cancellation cut it short: it comes back when it is cancelled again."""
-        self.is_doomed = False
-        """Whether the order shows that the cancellation of a sleep did count in an earlier execution."""
+        self.is_given_up = False
+        """Whether it is to be cancelled because the order of the replay was given up."""
         self.future: asyncio.Future[None] | None = None
 
 
 class Turns:
-    """The operations of one run that are under way. Belongs to its loop."""
+    """What may move one run on: its operations under way and its body's timers. Belongs to its loop."""
 
     def __init__(self, run: Run, park: Callable[[int, list[int]], None], park_after_ms: Callable[[], float]) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
-        self._order: deque[Replayed] = deque(run.replay)
-        self._replayed = frozenset(known.place for known in run.replay)
+        self._order: deque[CameBack | WentOn] = deque(run.past.order)
+        self._replayed = frozenset(event.place for event in run.past.order if isinstance(event, CameBack))
+        self._reached: Key = (run.past.begun_ms, 0)
+        self._reached_at = clock.monotonic()
         self._park = park
         self._park_after_ms = park_after_ms
         self._turns: dict[int, Turn] = {}
         self._heap: list[tuple[Key, Turn]] = []
-        self._entered = 0
-        self._only_task: asyncio.Task[object] | None = None
+        self._timers: list[tuple[Key, RunTimer]] = []
+        self._timers_made = 0
+        self._main = asyncio.current_task()
         self._has_one_task = True
         self._rounds = 0
         self._is_pumping = False
+        # Empty, so that what is called in it belongs to no body.
+        self._context = contextvars.Context()
         self._alarm: asyncio.TimerHandle | None = None
         self._settling: asyncio.TimerHandle | None = None
-        self._dooming: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
 
-    def enter(self, place: int) -> Turn:
+    def enter(self, place: int, *, is_wait: bool) -> Turn:
         """Begin the operation at *place*."""
-        turn = self._turns[place] = Turn(place)
-        self._entered = max(self._entered, place)
-        if self._only_task is None:
-            self._only_task = turn.task
-        elif turn.task is not self._only_task:
-            self._has_one_task = False
+        turn = self._turns[place] = Turn(place, is_wait=is_wait)
+        self._has_one_task = self._has_one_task and turn.task is self._main
         return turn
 
     def leave(self, turn: Turn) -> None:
         """End an operation, whether it came back or was abandoned."""
         self._turns.pop(turn.place, None)
-        if turn.place in self._replayed:
-            self._forget(turn.place)
-        if self._turns:
+        self._forget(turn.place)
+        if self._turns or self._timers:
             self._poke()
             return
         self._heap.clear()
@@ -104,9 +117,9 @@ class Turns:
             self._alarm.cancel()
             self._alarm = None
 
-    def commits(self, turn: Turn, completed_at_ms: int) -> None:
-        """Note that the operation's record is on its way with that completion time."""
-        self._queue(turn, completed_at_ms)
+    def commits(self, turn: Turn, not_before_ms: int) -> None:
+        """Note that the operation's record is on its way, and that its key will not be before that time."""
+        self._queue(turn, not_before_ms)
 
     async def deliver(self, turn: Turn, *, is_cut: bool) -> None:
         """Return when it is this finished operation's turn to come back."""
@@ -115,47 +128,115 @@ class Turns:
         turn.is_cut = is_cut
         turn.is_ready = turn.is_cancelled or not is_cut
         if self._is_alone(turn):
-            self._run.passed = max(self._run.passed, turn.key)
+            self._reach(turn.key)
             return
         if not turn.is_queued:
             # Answered without a write of its own: from history, or by an error.
             self._queue(turn, 0)
         await self._hand_over(turn)
 
-    async def sleep_until(self, turn: Turn, until_ms: int) -> None:
-        """Return when the instant has come and it is this operation's turn, unless the run parks."""
+    async def sleep_until(self, turn: Turn, until_ms: int) -> bool:
+        """Return when the instant has come and it is this operation's turn, unless the run parks.
+
+        True when the sleep was cut short before its instant: then it comes back like an operation that has completed.
+        """
+        if turn.is_cancelled and (until_ms, turn.place) > self._reached:
+            self._forget(turn.place)
+            return True
         turn.is_asleep = True
         self._queue(turn, until_ms)
-        await self._hand_over(turn)
+        try:
+            await self._hand_over(turn)
+        except asyncio.CancelledError:
+            if self._run.is_closed() or turn.is_given_up:
+                raise
+            turn.is_cancelled, turn.is_asleep = True, False
+            # It comes back when the record of that is written, and not at its instant.
+            self._forget(turn.place)
+            return True
+        return False
 
     def tasks(self) -> set[asyncio.Task[object]]:
         """Return the tasks that wait for an operation."""
         return {turn.task for turn in self._turns.values() if turn.task is not None}
 
     def close(self) -> None:
-        """Stop all timers; nothing is handed over any more."""
-        for timer in (self._alarm, self._settling, self._dooming, self._stalling):
+        """Stop everything; nothing is handed over any more."""
+        for timer in (self._alarm, self._settling, self._stalling):
             if timer is not None:
                 timer.cancel()
         self._turns.clear()
         self._heap.clear()
+        self._timers.clear()
         self._order.clear()
 
-    # Handing over
+    # The body's timers
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run keeps the time of its body; once it is closed, its unwinding sees the loop's."""
+        return not self._run.is_closed()
+
+    def time(self) -> float:
+        """Return the run's time in seconds: that of what moved it on last.
+
+        A body that waits for something outside of its operations gets the time that this took on top: it cannot be
+        replayed alike, but its timers shall not be over before they begin.
+        """
+        stray_seconds = clock.monotonic() - self._reached_at
+        return self._reached[0] / 1000 + (stray_seconds if stray_seconds > STRAY_SECONDS else 0.0)
+
+    def start_timer(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context | None
+    ) -> RunTimer:
+        """Have *callback* called when the run is at *when* of its own time, in seconds."""
+        key = (round(when * 1000), _FIRST_TIMER + self._timers_made)
+        self._timers_made += 1
+        timer = RunTimer(key, when, callback, args, self._loop, context)
+        heapq.heappush(self._timers, (key, timer))
+        self._poke()
+        return timer
+
+    def release_timers(self) -> None:
+        """Give the timers to the loop, because the run is closed: what unwinds may still wait for them."""
+        timers, self._timers = self._timers, []
+        for (at_ms, _), timer in timers:
+            if not timer.cancelled():
+                left_ms = max(0, at_ms - self._run.now_ms())
+                self._context.run(self._loop.call_later, left_ms / 1000, timer.fire)
+
+    def _first_timer(self) -> RunTimer | None:
+        while self._timers and self._timers[0][1].cancelled():
+            heapq.heappop(self._timers)
+        return self._timers[0][1] if self._timers else None
+
+    def _fire(self, timer: RunTimer) -> None:
+        heapq.heappop(self._timers)
+        self._reach(timer.key)
+        timer.fire()
+        self._poke()
+
+    # One after the other
 
     def _queue(self, turn: Turn, at_ms: int) -> None:
         turn.key = (at_ms, turn.place)
-        if not turn.is_queued:
-            turn.is_queued = True
-            heapq.heappush(self._heap, (turn.key, turn))
+        turn.is_queued = True
+        heapq.heappush(self._heap, (turn.key, turn))
+
+    def _reach(self, key: Key) -> None:
+        self._reached = max(self._reached, key)
+        self._reached_at = clock.monotonic()
+        self._run.passed = max(self._run.passed, key)
 
     def _is_alone(self, turn: Turn) -> bool:
-        """Tell whether the order is plain: a body that is one sequence of operations pays nothing for it."""
-        if len(self._turns) > 1 or not self._has_one_task or self._is_pumping or not turn.is_ready:
+        """Tell whether no other order is possible: a body that is one sequence of operations pays nothing for it.
+
+        In a replay answers are there at once, and a task that was just made would not have called anything yet.
+        """
+        if len(self._turns) > 1 or not self._has_one_task or self._order or self._is_pumping:
             return False
-        if not self._order:
-            return True
-        return self._order[0].place == turn.place and not self._is_ahead_of_calls(self._order[0])
+        timer = self._first_timer()
+        return timer is None or timer.key > turn.key
 
     async def _hand_over(self, turn: Turn) -> None:
         while True:
@@ -164,53 +245,71 @@ class Turns:
             try:
                 await turn.future
             except asyncio.CancelledError:
-                if turn.is_doomed or not self._is_complete(turn):
+                is_undue = turn.is_asleep and turn.key > self._reached
+                if is_undue or turn.is_given_up or self._run.is_closed():
                     raise
                 turn.is_cancelled = turn.is_ready = True
             else:
-                self._run.passed = max(self._run.passed, turn.key)
                 return
 
-    def _is_complete(self, turn: Turn) -> bool:
-        """Tell whether a cancellation comes too late: a replay will find the operation completed."""
-        if self._run.is_closed():
-            return False
-        return not turn.is_asleep or turn.key[0] <= self._run.now_ms()
-
     def _poke(self) -> None:
-        """See, some rounds from now, whether somebody's turn has come."""
-        self._rounds = ROUNDS_BETWEEN
+        """See, when the body's tasks wait again, what comes next."""
+        self._rounds = 0
         if not self._is_pumping:
             self._is_pumping = True
-            self._loop.call_soon(self._round)
+            self._loop.call_soon(self._round, context=self._context)
 
     def _round(self) -> None:
-        if self._rounds > 0:
-            self._rounds -= 1
-            self._loop.call_soon(self._round)
+        if self._rounds < ROUNDS_MAX and self._is_stirring():
+            self._rounds += 1
+            self._loop.call_soon(self._round, context=self._context)
             return
         self._is_pumping = False
-        turn = self._next_replayed() if self._order else self._next()
-        if turn is not None and turn.future is not None and not turn.future.done():
-            turn.future.set_result(None)
+        match self._next_replayed() if self._order else self._next():
+            case RunTimer() as timer:
+                self._fire(timer)
+            case Turn() as turn if turn.future is not None and not turn.future.done():
+                # Noted now and not when its task resumes: others may complete in between, and are later than this.
+                self._reach(turn.key)
+                turn.future.set_result(None)
 
-    def _next(self) -> Turn | None:
-        """Return the operation whose turn it is, or None when the run has to wait for one."""
-        while self._heap and self._turns.get(self._heap[0][1].place) is not self._heap[0][1]:
+    def _is_stirring(self) -> bool:
+        """Tell whether something of the body is about to run; yes where the loop does not show."""
+        ready = getattr(self._loop, "_ready", None)
+        if ready is None:
+            return True
+        for handle in ready:
+            activity = handle._context.get(CURRENT)  # noqa: SLF001  there is no other way to see what waits to run
+            if activity is not None and activity.run is self._run and not activity.in_step:
+                return True
+        return False
+
+    def _next(self) -> Turn | RunTimer | None:
+        """Return what comes next, or None when the run has to wait for it."""
+        while self._heap and self._is_stale(*self._heap[0]):
             heapq.heappop(self._heap)
-        if not self._heap:
+        turn = self._heap[0][1] if self._heap else None
+        timer = self._first_timer()
+        if turn is None and timer is None:
             return None
-        (at_ms, _), turn = self._heap[0]
-        if not turn.is_ready and not turn.is_asleep:
-            return None
+        if turn is not None and (timer is None or turn.key < timer.key):
+            if not turn.is_ready and not turn.is_asleep:
+                return None
+            return self._when_due(turn)
+        return self._when_due(timer) if timer is not None else None
+
+    def _when_due(self, first: Turn | RunTimer) -> Turn | RunTimer | None:
         # Not before its time, so that whatever is called after it also gets a later time.
-        left_ms = at_ms - self._run.now_ms()
+        left_ms = first.key[0] - self._run.now_ms()
         if left_ms <= 0:
-            return turn
+            return first
         self._set_alarm(left_ms)
-        if turn.is_asleep:
+        if isinstance(first, RunTimer) or first.is_asleep:
             self._consider_parking(left_ms)
         return None
+
+    def _is_stale(self, key: Key, turn: Turn) -> bool:
+        return self._turns.get(turn.place) is not turn or turn.key != key
 
     def _set_alarm(self, left_ms: float) -> None:
         if self._alarm is not None:
@@ -220,53 +319,60 @@ class Turns:
     # Replaying
 
     def _forget(self, place: int) -> None:
-        if self._order and self._order[0].place == place:
+        if place not in self._replayed:
+            return
+        head = self._order[0] if self._order else None
+        if isinstance(head, CameBack) and head.place == place:
             self._order.popleft()
         else:
-            self._order = deque(known for known in self._order if known.place != place)
+            self._order = deque(event for event in self._order if isinstance(event, WentOn) or event.place != place)
 
-    def _next_replayed(self) -> Turn | None:
-        """Return the operation that history has next, once all is called that was called before it came back."""
-        head = self._order[0]
+    def _next_replayed(self) -> Turn | RunTimer | None:
+        """Return what came next in an earlier execution, once it is called."""
+        while self._order:
+            head = self._order[0]
+            timer = self._first_timer()
+            if timer is not None and timer.key < head.key:
+                return timer
+            if isinstance(head, CameBack):
+                return self._replayed_turn(head)
+            self._order.popleft()
+            self._go_on(head)
+        return self._next()
+
+    def _replayed_turn(self, head: CameBack) -> Turn | None:
         turn = self._turns.get(head.place)
-        if turn is not None and head.needs <= self._entered and (turn.is_ready or turn.is_asleep):
+        if turn is not None and (turn.is_ready or turn.is_asleep):
+            turn.key = head.key
             return turn
-        if self._dooming is None and self._cancelled_sleeps():
-            self._dooming = self._loop.call_later(SETTLE_SECONDS, self._doom, head)
         if self._stalling is None:
             self._stalling = self._loop.call_later(STALLED_SECONDS, self._give_up, head)
         return None
 
-    def _is_ahead_of_calls(self, head: Replayed) -> bool:
-        """Tell whether something has still to be called that was called before *head* came back."""
-        return head.place not in self._turns or head.needs > self._entered
+    def _go_on(self, execution: WentOn) -> None:
+        """Leap to the time at which another execution went on from here.
 
-    def _doom(self, head: Replayed) -> None:
-        """Let the cancellations of sleeps through: the call that history has next was made because of them."""
-        self._dooming = None
-        if self._order and self._order[0] is head and self._is_ahead_of_calls(head):
-            self._cancel(self._cancelled_sleeps())
-        else:
-            self._poke()
+        A timer beside a step that was under way gets the time of the outage on top, because the step begins anew. One
+        that only sleeps stand beside is an instant, as theirs are.
+        """
+        self._reach(execution.reached)
+        if any(not turn.is_wait for turn in self._turns.values()):
+            lost_ms = execution.at_ms - execution.key[0]
+            for _, timer in self._timers:
+                timer.key = (timer.key[0] + lost_ms, timer.key[1])
+            self._timers = [(timer.key, timer) for _, timer in self._timers]
+            heapq.heapify(self._timers)
 
-    def _cancelled_sleeps(self) -> list[Turn]:
-        return [turn for turn in self._turns.values() if turn.is_cancelled and turn.is_asleep]
-
-    def _give_up(self, head: Replayed) -> None:
+    def _give_up(self, head: CameBack) -> None:
         self._stalling = None
         if self._order and self._order[0] is head:
             emit("replay_out_of_order", workflow=self._run.workflow_id, place=head.place)
             self._order.clear()
-            self._cancel([turn for turn in self._turns.values() if turn.is_cut])
-        if self._turns:
-            self._poke()
-
-    @staticmethod
-    def _cancel(turns: list[Turn]) -> None:
-        for turn in turns:
-            turn.is_doomed = True
-            if turn.future is not None:
-                turn.future.cancel()
+            for turn in self._turns.values():
+                if turn.is_cut and turn.future is not None:
+                    turn.is_given_up = True
+                    turn.future.cancel()
+        self._poke()
 
     # Parking
 
@@ -278,11 +384,13 @@ class Turns:
         self._settling = self._loop.call_later(SETTLE_SECONDS, self._park_if_settled)
 
     def _park_if_settled(self) -> None:
-        if not self._turns or not self._all_asleep():
+        if not self._all_asleep():
             return
-        soonest_ms, _ = min(turn.key for turn in self._turns.values())
+        timer = self._first_timer()
+        soonest_ms = min([*(turn.key for turn in self._turns.values()), *([timer.key] if timer else [])])[0]
         if soonest_ms - self._run.now_ms() > self._park_after_ms():
             self._park(soonest_ms, sorted(self._turns))
 
     def _all_asleep(self) -> bool:
-        return all(turn.is_asleep for turn in self._turns.values())
+        """Tell whether sleeps are all that the run waits for; a body that awaits something else has none."""
+        return bool(self._turns) and all(turn.is_asleep for turn in self._turns.values())

@@ -56,7 +56,7 @@ class RecordStep:
 
 @dataclass(frozen=True, slots=True)
 class RecordSleep:
-    """Record the instant at which a sleep ends: the database's time at this write plus *seconds*.
+    """Record the instant at which a sleep ends: *seconds* after the database's time, or after *not_before_ms* if later.
 
     The record's output is that instant as a portable JSON number of epoch seconds; its completion time is the same
     instant in milliseconds. Answers like `RecordStep`; `Recorded.output` is the instant, also for a repeated write.
@@ -67,6 +67,8 @@ class RecordSleep:
     place: int
     name: str
     seconds: float
+    not_before_ms: int = 0
+    """What the run took in so far, which the sleep comes after whatever the database's clock says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait until an instant of the database's clock; answered by None, unless the run parks and never comes back."""
+    """Wait until an instant of the database's clock; answered by None or `Cut`, unless the run parks and unwinds."""
 
     place: int
     until_ms: int

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from durust.errors import ProviderUnavailable, StepDiverged, Unwind
 from durust.model.records import Checkpoint, Claimed, Lease
 from durust.model.writes import Diverged, Fenced, HistoryLost, Outcome, Recorded, Refused
+from durust.routines.replay import Key, recollect
 from durust.telemetry import emit
-
-SLEEP_NAME = "DBOS.sleep"
-"""The canonical name of a sleep's record, which other tools show too."""
-
-Key = tuple[int, int]
-"""Completion time and place of an operation: in this order they come back."""
-
-
-class Replayed(NamedTuple):
-    """An operation that came back in an earlier execution, and what was called before that."""
-
-    place: int
-    needs: int
-    """The highest place that was called before this operation came back."""
 
 
 class Verdict(Enum):
@@ -40,30 +27,29 @@ class Run:
     """The state that the routines of one run share. It belongs to the thread or loop that runs the body."""
 
     __slots__ = (
+        "_elapsed_ms",
         "after",
         "attempts",
         "failure",
         "history",
         "lease",
         "name",
-        "now_ms",
         "passed",
+        "past",
         "place",
         "refusals",
-        "replay",
         "verdict",
     )
 
-    def __init__(self, claimed: Claimed, now_ms: Callable[[], int]) -> None:
+    def __init__(self, claimed: Claimed, elapsed_ms: Callable[[], int]) -> None:
         self.lease: Lease = claimed.lease
         self.name = claimed.name
         self.attempts = claimed.attempts
-        self.now_ms = now_ms
+        self.past = recollect(claimed)
         self.history: dict[int, Checkpoint] = {record.place: record for record in claimed.history}
-        completed = [record for record in claimed.history if not _still_sleeps(record, claimed.now_ms)]
-        self.replay = _replay(completed, claimed.history)
-        self.passed: Key = max(map(_key, completed), default=(0, 0))
-        """The latest operation that came back."""
+        self._elapsed_ms = elapsed_ms
+        self.passed: Key = max((event.reached for event in self.past.order), default=(0, 0))
+        """The latest of what moved the run on, in all executions."""
         self.place = 0
         self.refusals = 0
         self.after: int | None = claimed.history[-1].place if claimed.history else None
@@ -74,6 +60,10 @@ class Run:
     def workflow_id(self) -> str:
         """Return the id of the workflow that runs."""
         return self.lease.workflow_id
+
+    def now_ms(self) -> int:
+        """Return the run's time: the database's at the claim, and what has passed since."""
+        return self.past.now_ms + self._elapsed_ms()
 
     def close(self, verdict: Verdict, failure: Exception | None = None) -> None:
         """Mark the run closed; the first mark stands."""
@@ -93,6 +83,11 @@ class Run:
         """Take the next place, when an operation is called and not when it is first awaited."""
         self.place += 1
         return self.place
+
+    def take_place_of_sleep(self) -> int:
+        """Take the next place for a sleep's instant, and the one after it for the record of its being cut short."""
+        self.place += 2
+        return self.place - 1
 
     def recall(self, place: int, name: str) -> Checkpoint | None:
         """Return what history holds at *place*, or None. A record of another name fails the run."""
@@ -114,7 +109,7 @@ class Run:
         """
         at_ms, last_place = self.passed
         now_ms = max(self.now_ms(), at_ms)
-        return now_ms + 1 if now_ms == at_ms and place < last_place else now_ms
+        return now_ms + 1 if now_ms == at_ms and place <= last_place else now_ms
 
     def break_off(self, error: Exception) -> NoReturn:
         """Close the run because a write of it got no answer, or a wrong one. Raises `Unwind`.
@@ -150,25 +145,3 @@ class Run:
             case _:
                 raise TypeError(f"{outcome!r} is no answer to a run's write")
         raise Unwind("the write did not count")
-
-
-def _key(record: Checkpoint) -> Key:
-    return record.completed_at_ms or 0, record.place
-
-
-def _still_sleeps(record: Checkpoint, now_ms: int) -> bool:
-    # A sleep's record carries the instant of its waking; every other one was written when it was complete.
-    return record.name == SLEEP_NAME and (record.completed_at_ms or 0) > now_ms
-
-
-def _replay(completed: Sequence[Checkpoint], history: Sequence[Checkpoint]) -> list[Replayed]:
-    """Return the order in which operations came back, each with the calls that were made before it did."""
-    calls = sorted((record.started_at_ms, record.place) for record in history if record.started_at_ms is not None)
-    replay: list[Replayed] = []
-    needs = called = 0
-    for record in sorted(completed, key=_key):
-        while called < len(calls) and calls[called][0] < (record.completed_at_ms or 0):
-            needs = max(needs, calls[called][1])
-            called += 1
-        replay.append(Replayed(record.place, needs))
-    return replay

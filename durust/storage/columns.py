@@ -126,6 +126,7 @@ def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
         "places": numbers(write.place for write in writes),
         "names": texts(write.name for write in writes),
         "lasting": numbers(milliseconds(write.seconds) for write in writes),
+        "floors": numbers(write.not_before_ms for write in writes),
     }
 
 

@@ -288,7 +288,7 @@ def _checkpoint(write: RecordStep | RecordSleep) -> Checkpoint:
             completed_at_ms=write.completed_at_ms,
             claim=token,
         )
-    now = clock.now_ms()
+    now = max(clock.now_ms(), write.not_before_ms)
     until = now + round(write.seconds * 1000)
     return Checkpoint(write.place, write.name, f"{until / 1000:.3f}", None, PORTABLE, None, now, until, token)
 

@@ -114,7 +114,12 @@ def _record_steps(transaction: Transaction, writes: list[RecordStep]) -> list[Ou
 
 
 def _record_sleep(transaction: Transaction, write: RecordSleep) -> Outcome:
-    params: dict[str, Param] = {"place": write.place, "name": write.name, "lasting": round(write.seconds * 1000)}
+    params: dict[str, Param] = {
+        "place": write.place,
+        "name": write.name,
+        "lasting": round(write.seconds * 1000),
+        "floor": write.not_before_ms,
+    }
     transaction.change(SQL.record_sleeps, _guard(write) | params)
     # The instant is the database's, also for a write that was made before.
     return _explain(transaction, write) or Recorded()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableContext, StepOptions
+from durust import DurableContext, StepOptions, clock
 from tests.engine.stage import PATIENCE, Stage
 from tests.support.waiting import eventually
 
@@ -337,3 +337,81 @@ def test_a_task_that_was_left_behind_does_nothing_after_the_body(stage: Stage, t
     assert handle.get_result(PATIENCE) == "own"
     eventually(left[0].cancelled)
     assert stage.names(handle) == {2: "own"}
+
+
+def test_a_timeout_around_a_sleep_that_parks_is_kept(stage: Stage, trace: Trace) -> None:
+    async def patient(ctx: DurableContext) -> list[str]:
+        seen = trace.begin()
+        try:
+            async with asyncio.timeout(PARKS):
+                await ctx.sleep(PATIENCE)
+        except TimeoutError:
+            seen.append(await ctx.step("late", trace.step("late")))
+        await ctx.sleep(PARKS)
+        return seen
+
+    assert run(stage, patient) == ["late"]
+    assert trace.steps["late"] == 1
+    trace.assert_alike(3)
+
+
+def test_the_time_that_a_body_sees_is_the_same_in_a_replay(stage: Stage, trace: Trace) -> None:
+    async def idle(ctx: DurableContext) -> bool:
+        seen = trace.begin()
+        loop = asyncio.get_running_loop()
+        seen.append(loop.time())
+        await asyncio.sleep(0.05)
+        seen.append(loop.time())
+        await ctx.step("one", trace.step("one", 0.01))
+        seen.append(loop.time())
+        await ctx.sleep(PARKS)
+        return loop.time() - seen[-1] >= PARKS
+
+    assert run(stage, idle) is True
+    trace.assert_alike()
+
+
+def test_a_timer_beside_a_step_begins_anew_with_the_step(stage: Stage, trace: Trace) -> None:
+    seconds = 0.5
+    gate = asyncio.Event()
+
+    async def hurry(ctx: DurableContext) -> str:
+        trace.begin()
+        async with asyncio.timeout(seconds):
+            return await ctx.step("slow", gate.wait) and "in time"
+
+    engine = stage.launch(hurry)
+    handle = engine.run_workflow("hurry")
+    eventually(lambda: trace.executions)
+    stage.crash(engine)
+    began = clock.monotonic()
+    # The outage lasts for longer than the body would wait.
+    eventually(lambda: clock.monotonic() > began + seconds)
+    gate.set()
+    again = stage.launch(hurry)
+
+    assert again.retrieve_workflow(handle.id).get_result(PATIENCE) == "in time"
+
+
+def test_the_timers_of_a_caller_who_lends_the_loop_are_left_alone(stage: Stage, trace: Trace) -> None:
+    async def patient(ctx: DurableContext) -> str:
+        trace.begin()
+        try:
+            async with asyncio.timeout(PARKS):
+                await ctx.sleep(PATIENCE)
+        except TimeoutError:
+            return "late"
+        return "in time"
+
+    async def lend() -> tuple[str, bool]:
+        loop = asyncio.get_running_loop()
+        engine = stage.make_engine()
+        engine.register("patient", patient)
+        async with engine.aio as lent:
+            before = loop.time()
+            result = await lent.start("patient")
+            await asyncio.sleep(0.01)
+            return result, 0 < loop.time() - before < PATIENCE
+
+    assert asyncio.run(lend()) == ("late", True)
+    trace.assert_alike()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from durust import DurableContext, InvalidArgument, NotInWorkflow, Status, clock
-from durust.routines.run import SLEEP_NAME
+from durust.routines.replay import SLEEP_NAME
 from tests.engine.bodies import Bodies
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage, parts

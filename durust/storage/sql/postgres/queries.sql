@@ -122,8 +122,8 @@ with mine as materialized (
            select i.*
              from unnest(
                   %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
-                  %(places)s::integer[], %(names)s::text[], %(lasting)s::bigint[])
-                  as i(id, token, executor, after, place, name, lasting)
+                  %(places)s::integer[], %(names)s::text[], %(lasting)s::bigint[], %(floors)s::bigint[])
+                  as i(id, token, executor, after, place, name, lasting, floor)
             order by i.id) i
      cross join lateral (
            select s.status, s.executor_id, s.owner_xid, s.application_name
@@ -144,7 +144,7 @@ insert into dbos.operation_outputs (
 select m.id, m.place, m.name, round((n.ms + m.lasting) / 1000.0, 3)::text, 'portable_json', n.ms, n.ms + m.lasting,
        m.application_name, m.token
   from mine m
- cross join moment n
+ cross join lateral (select greatest(o.ms, m.floor) as ms from moment o) n
     on conflict (workflow_uuid, function_id) do nothing
 returning workflow_uuid, function_id, output
 

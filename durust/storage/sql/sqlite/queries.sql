@@ -63,8 +63,8 @@ on conflict do nothing
 insert into operation_outputs (
     workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms, completed_at_epoch_ms,
     application_name, durust_claim)
-select :id, :place, :name, printf('%.3f', (:now + :lasting) / 1000.0), 'portable_json', :now, :now + :lasting,
-       w.application_name, :token
+select :id, :place, :name, printf('%.3f', (max(:now, :floor) + :lasting) / 1000.0), 'portable_json',
+       max(:now, :floor), max(:now, :floor) + :lasting, w.application_name, :token
   from workflow_status w
  where w.workflow_uuid = :id and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token
    and (:after is null or (
