@@ -365,7 +365,7 @@ def test_the_time_that_a_body_sees_is_the_same_in_a_replay(stage: Stage, trace: 
         await ctx.step("one", trace.step("one", 0.01))
         seen.append(loop.time())
         await ctx.sleep(PARKS)
-        return loop.time() - seen[-1] >= PARKS
+        return bool(loop.time() - seen[-1] >= PARKS)
 
     assert run(stage, idle) is True
     trace.assert_alike()
