@@ -123,9 +123,9 @@ class InMemoryProvider:
             self._demand_open()
             now = clock.now_ms()
             waiting = sorted(
-                (row.delay_until_ms or 0, row.workflow_id)
+                (row.delay_until_ms, row.workflow_id)
                 for row in self._tables.workflows.values()
-                if row.status is DELAYED and _is_in(request.scope, row)
+                if row.status is DELAYED and row.delay_until_ms is not None and _is_in(request.scope, row)
             )
             due = [key for until, key in waiting if until <= now][: request.limit]
             queued = [self._tables.fall_due(key) for key in due]

@@ -58,6 +58,22 @@ def test_a_delay_that_is_not_over_is_told(provider: StateProvider) -> None:
     assert 30 < (swept.next_due_seconds or 0) <= 60
 
 
+@pytest.mark.parametrize("until", [None, 2**63 - 1])
+def test_a_delay_without_a_usable_end_stops_no_sweep(
+    provider: StateProvider, rewrite: Rewrite, until: int | None
+) -> None:
+    make_enqueued(provider, "endless", delay_seconds=600)
+    rewrite("endless", delay_until_epoch_ms=until)
+    make_claimed(provider, "a", by="first")
+    lapse(provider, "first")
+
+    swept = sweep(provider)
+
+    assert (swept.due, swept.released) == (0, 1)
+    assert swept.next_due_seconds is None if until is None else (swept.next_due_seconds or 0) > 1e15
+    assert row_of(provider, "endless").status is Status.DELAYED
+
+
 def make_due(provider: StateProvider, rewrite: Rewrite, *runs: Claimed | Lease) -> None:
     """Park *runs* and let their instants pass, the last one's first."""
     for number, run in enumerate(runs):

@@ -367,7 +367,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
 -- name: claim_workflows
 -- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held
 -- until the claim has committed, so a retirement waits and then finds what was claimed. The status is checked again in
--- words that fit no partial index: by those the picked rows would be looked up in the whole queue.
+-- words that fit no partial index: by those the picked rows would be looked up in the whole queue. A timeout that leads
+-- past the last instant of the column ends there: one such row would fail every claim of its queue.
 with me as materialized (
     select e.executor_id
       from durust.executors e
@@ -398,7 +399,10 @@ with me as materialized (
            owner_xid = m.stamp || '-' || replace(gen_random_uuid()::text, '-', ''),
            application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
            recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
-           workflow_deadline_epoch_ms = coalesce(w.workflow_deadline_epoch_ms, m.ms + w.workflow_timeout_ms)
+           workflow_deadline_epoch_ms = coalesce(
+               w.workflow_deadline_epoch_ms,
+               case when w.workflow_timeout_ms is not null
+                    then m.ms + least(w.workflow_timeout_ms, 9223372036854775807 - m.ms) end)
       from pick p
      cross join moment m
      where w.workflow_uuid = p.workflow_uuid and coalesce(w.status, '') = 'ENQUEUED'
@@ -439,9 +443,10 @@ update dbos.workflow_status w
 returning w.queue_name
 
 -- name: next_due
-select (extract(epoch from to_timestamp(w.delay_until_epoch_ms / 1000.0) - clock_timestamp()))::double precision
+-- In numbers, because not each of them is a date.
+select (w.delay_until_epoch_ms / 1000.0 - extract(epoch from clock_timestamp()))::double precision
   from dbos.workflow_status w
- where w.status = 'DELAYED'
+ where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
    and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
  order by w.delay_until_epoch_ms
  limit 1

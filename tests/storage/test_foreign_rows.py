@@ -1,0 +1,40 @@
+"""Rows that plain SQL or another library wrote, which no provider would have made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from durust.storage.postgres import PostgresProvider
+from tests.conformance.builders import make_enqueued, make_executor, want
+from tests.storage.opened import ask, opened
+from tests.storage.races import Race
+
+LAST_INSTANT = 2**63 - 1
+
+
+def test_a_timeout_past_every_instant_costs_the_queue_nothing(provider: PostgresProvider, race: Race) -> None:
+    race.observer.do(
+        "select dbos.enqueue_workflow('ship', 'work', workflow_id => 'endless', timeout_ms => %(most)s)",
+        {"most": LAST_INSTANT},
+    )
+    make_enqueued(provider, "next")
+
+    claimed = provider.claim(want(make_executor(provider, "first")))
+
+    deadlines = race.observer.do("select workflow_deadline_epoch_ms from dbos.workflow_status order by workflow_uuid")
+    assert [run.lease.workflow_id for run in claimed] == ["endless", "next"]
+    assert deadlines == [(LAST_INSTANT,), (None,)]
+
+
+def test_a_timeout_past_every_instant_is_no_fraction_on_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "durust.db"
+    with opened(path) as provider:
+        make_enqueued(provider, "endless")
+        make_enqueued(provider, "next")
+        ask(path, "update workflow_status set workflow_timeout_ms = ? where workflow_uuid = 'endless'", LAST_INSTANT)
+
+        claimed = provider.claim(want(make_executor(provider, "first")))
+
+    deadlines = ask(path, "select workflow_deadline_epoch_ms from workflow_status order by workflow_uuid")
+    assert {run.lease.workflow_id for run in claimed} == {"endless", "next"}
+    assert deadlines == [(LAST_INSTANT,), (None,)]
