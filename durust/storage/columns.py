@@ -33,12 +33,14 @@ def texts(values: Iterable[str | None]) -> str:
 def _quote(value: str) -> str:
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
+    # Added and not formatted, because an enum's member formats as its name.
+    return '"' + value + '"'
 
 
 def numbers(values: Iterable[float | None]) -> str:
     """Write an array of numbers the way Postgres reads it."""
-    return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+    # Added to zero, because an enum's member shows its name.
+    return "{" + ",".join(["NULL" if value is None else repr(value + 0) for value in values]) + "}"
 
 
 def milliseconds(seconds: float) -> int:

@@ -79,7 +79,8 @@ def _encode(value: Param) -> bytes | None:
     if isinstance(value, bool):
         return b"t" if value else b"f"
     try:
-        data = str(value).encode()
+        # A text is not made a text again: an enum's member would become its name.
+        data = (value if isinstance(value, str) else str(value)).encode()
     except UnicodeEncodeError as error:
         raise BadData(f"a lone surrogate: {error.reason}") from None
     if b"\0" in data:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from enum import Enum, IntEnum
 from threading import Thread
 
 import pytest
 
+from durust.model.filters import ListFilter
 from durust.model.status import Status
 from durust.model.writes import (
     Alive,
@@ -164,6 +166,33 @@ def test_text_of_any_script_is_kept(provider: StateProvider) -> None:
     assert outcomes == [Recorded(), Recorded()]
     assert (row.name, row.queue, row.inputs, row.error, row.app_version) == (text, text, text, text, text)
     assert (step.name, step.output) == (text, text)
+
+
+class Word(str, Enum):  # noqa: UP042  the text enum of old, whose member formats as its name
+    """A text of the kind that programs name queues by."""
+
+    URGENT = "urgent"
+
+
+class Number(IntEnum):
+    """A number of the kind that programs name priorities by."""
+
+    HIGH = 7
+
+
+def test_the_member_of_an_enum_is_kept_by_its_value(provider: StateProvider) -> None:
+    write = start(Word.URGENT, queue=Word.URGENT, dedup_id=Word.URGENT, priority=Number.HIGH)
+
+    outcomes = commit(provider, write, StoreQueue("q", Number.HIGH, APP))
+
+    row = row_of(provider, "urgent")
+    [claimed] = provider.claim(want(make_executor(provider, "first"), Word.URGENT))
+    assert [type(outcome) for outcome in outcomes] == [Recorded, Recorded]
+    assert (row.queue, row.dedup_id, row.priority) == ("urgent", "urgent", 7)
+    assert claimed.lease.workflow_id == "urgent"
+    assert provider.workflows(ListFilter(id_prefix=Word.URGENT, queues=[Word.URGENT])) == [
+        replace(row_of(provider, "urgent"), inputs=None)
+    ]
 
 
 def test_large_values_are_kept(provider: StateProvider) -> None:
