@@ -57,6 +57,9 @@ _NETWORK = {
     "tcp_user_timeout": "20000",
 }
 
+# The server ends the connection over a message of 1 GiB.
+MESSAGE_BYTES_MAX = 1_000_000_000
+
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.NONFATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
@@ -169,6 +172,9 @@ class PostgresLink:
     def _command(self, call: Call) -> Command:
         sql, names = _compile(call.statement.sql)
         values = [_encode(call.params[name]) for name in names]
+        size = sum([len(value) for value in values if value is not None])
+        if size > MESSAGE_BYTES_MAX:
+            raise BadData(f"{size} bytes, more than the {MESSAGE_BYTES_MAX} of one message")
         if not call.is_hot or self._is_pooled:
             return sql, None, values
         return (

@@ -1,4 +1,4 @@
-"""The writer of Postgres: a batch is sent until it stands, and by halves when the database refuses some of its data."""
+"""The writer of Postgres: a batch is sent until it stands, and by halves when it is too large or some of it refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from durust.model.writes import Outcome, RecordStep, Refused, Write
 from durust.storage import batch
 from durust.storage.links import BadData, Call, Link, Row
 from durust.storage.pool import persist
+
+# Written in well under a second, also beside others. Several values of the largest size took longer together than a
+# statement may, and a batch that comes too late is sent again for ever.
+BATCH_CHARACTERS_MAX = 16 * 1024 * 1024
 
 
 class BatchWriter:
@@ -26,13 +30,20 @@ class BatchWriter:
 
     def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
         try:
-            return persist(self._name, lambda: batch.commit(self._run, writes))
+            run = self._run if len(writes) == 1 else self._run_bounded
+            return persist(self._name, lambda: batch.commit(run, writes))
         except BadData as error:
             if len(writes) == 1:
                 return [Refused(str(error))]
-        # By halves, until the one that cannot be held stands alone.
+        # By halves, until the one that cannot be held stands alone, or each part can be.
         middle = len(writes) // 2
         return self._commit(writes[:middle]) + self._commit(writes[middle:])
+
+    def _run_bounded(self, calls: Sequence[Call]) -> list[list[Row]]:
+        size = sum([len(value) for call in calls for value in call.params.values() if isinstance(value, str)])
+        if size > BATCH_CHARACTERS_MAX:
+            raise BadData(f"{size} characters, too many for one batch")
+        return self._run(calls)
 
     def _run(self, calls: Sequence[Call]) -> list[list[Row]]:
         if self._link is None or not self._link.is_open:

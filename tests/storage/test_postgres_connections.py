@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from threading import Thread
 
@@ -16,9 +16,9 @@ from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
 from durust.failpoints import FailpointError
 from durust.model.status import Status
 from durust.model.writes import Recorded, Refused, Write
-from durust.storage import columns, pool
+from durust.storage import columns, pool, postgres, writing
 from durust.storage.batch import SQL
-from durust.storage.links import BadData, Call, Lost, Transient, fault
+from durust.storage.links import BadData, Call, Lost, Row, Transient, fault
 from durust.storage.postgres import Address, PostgresLink, PostgresProvider
 from durust.storage.provider import Hint, Writer
 from tests.conformance.builders import (
@@ -155,6 +155,38 @@ def test_what_the_database_refuses_costs_its_neighbours_nothing(provider: Postgr
 
     assert [type(outcome) for outcome in outcomes] == [Recorded, Refused, Recorded, Refused, Recorded, Refused]
     assert [len(history(provider, name)) for name in "abcde"] == [1, 0, 1, 0, 1]
+
+
+def test_values_that_are_too_large_together_are_written_one_by_one(
+    provider: PostgresProvider, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "BATCH_CHARACTERS_MAX", 10_000)
+    runs = [make_claimed(provider, name) for name in "abcde"]
+    sent: list[int] = []
+    run = PostgresLink.run
+
+    def count(link: PostgresLink, calls: Sequence[Call]) -> list[list[Row]]:
+        sent.append(len(calls))
+        return run(link, calls)
+
+    monkeypatch.setattr(PostgresLink, "run", count)
+
+    outcomes = writer.commit([record_step(run, output=f'"{"x" * 6_000}"') for run in runs])
+
+    assert outcomes == [Recorded()] * 5
+    assert sent == [1] * 5
+    assert [len(history(provider, name)) for name in "abcde"] == [1] * 5
+
+
+def test_a_value_that_no_message_holds_is_refused(
+    provider: PostgresProvider, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "MESSAGE_BYTES_MAX", 10_000)
+    runs = [make_claimed(provider, name) for name in "ab"]
+
+    outcomes = writer.commit([record_step(runs[0], output="x" * 10_000), record_step(runs[1])])
+
+    assert [type(outcome) for outcome in outcomes] == [Refused, Recorded]
 
 
 def test_a_question_that_the_database_cannot_take_is_refused(provider: PostgresProvider) -> None:
