@@ -17,10 +17,10 @@ _WANTED = f"the canonical tables at version {CANONICAL_VERSION} or newer, or a f
 
 
 def catalog(rows: Iterable[tuple[str, str, str]]) -> Catalog:
-    """Return rows of table, column and declared type as a catalog."""
+    """Return rows of table, column and declared type as a catalog; SQLite knows `Queues` and `queues` for one name."""
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
-        found.setdefault(table, {})[column] = kind
+        found.setdefault(table.lower(), {})[column.lower()] = kind
     return found
 
 

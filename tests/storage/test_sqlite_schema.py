@@ -146,6 +146,7 @@ MISFITS: dict[str, Callable[[Path], object]] = {
         path, extra="drop table queues; create table queues (queue_id integer, name integer);"
     ),
     "somebody's own table": lambda path: ask(path, "create table queues (cashier integer)"),
+    "somebody's own table in capitals": lambda path: ask(path, "create table Queues (Cashier integer)"),
     "somebody's own view": lambda path: ask(path, "create view streams as select 1 as water"),
     "no database": lambda path: path.write_text("Dear diary, " * 1000),
 }
