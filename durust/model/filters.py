@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from durust.errors import InvalidArgument
 from durust.model.status import Status
 
 # One page of a list that a person reads or a program walks; a larger answer is asked for in pages.
 LIST_LIMIT_DEFAULT = 1000
+# What a database counts rows and milliseconds with.
+_INT8_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +20,8 @@ class ListFilter:
 
     Times are epoch milliseconds of `created_at`, from `created_from_ms` on and before `created_before_ms`. The order
     is by creation, then by id; `offset` and `limit` cut a page out of it.
+
+    Raises `InvalidArgument` for a number that is negative or beyond 64 bits.
     """
 
     workflow_ids: Sequence[str] | None = None
@@ -34,6 +39,13 @@ class ListFilter:
     load_output: bool = False
     limit: int = LIST_LIMIT_DEFAULT
     offset: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers, which no two databases take alike when they are out of range."""
+        for name in ("limit", "offset", "created_from_ms", "created_before_ms"):
+            number = getattr(self, name)
+            if number is not None and not 0 <= number <= _INT8_MAX:
+                raise InvalidArgument(name, number, f"must be an integer from 0 to {_INT8_MAX}")
 
 
 @dataclass(frozen=True, slots=True)

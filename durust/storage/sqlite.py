@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from durust import clock
-from durust.errors import DurustError, ProviderMisuse, SchemaMismatch
+from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
 from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
@@ -268,14 +268,20 @@ class SqliteProvider:
             with self._pool.lend() as link:
                 return link.run([Call(statement, params)])[0]
 
-        return persist(self.name, once)
+        return self._persist(once)
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         def once() -> T:
             with self._pool.lend() as link, cast("SqliteLink", link).transaction() as transaction:
                 return work(transaction)
 
-        return persist(self.name, once)
+        return self._persist(once)
+
+    def _persist(self, once: Callable[[], T]) -> T:
+        try:
+            return persist(self.name, once)
+        except BadData as error:
+            raise InvalidArgument("query", self.name, f"cannot be asked: {error}") from None
 
     def migrate(self) -> None:
         persist(self.name, self._migrate)

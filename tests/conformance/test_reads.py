@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from durust.errors import InvalidArgument
 from durust.model.filters import ExecutorQuery, ListFilter
 from durust.model.status import Status
 from durust.model.writes import DrainExecutor, Retire
@@ -118,6 +119,19 @@ def test_a_list_holds_what_matches_every_field(
     population: StateProvider, query: dict[str, Any], expected: list[str]
 ) -> None:
     assert ids(population, **query) == expected
+
+
+@pytest.mark.parametrize("field", ["limit", "offset", "created_from_ms", "created_before_ms"])
+@pytest.mark.parametrize("number", [-1, 2**63])
+def test_a_number_that_no_database_counts_to_is_refused(field: str, number: int) -> None:
+    with pytest.raises(InvalidArgument, match=field):
+        ListFilter(**{field: number})  # type: ignore[arg-type]  # one field of any name
+
+
+@pytest.mark.parametrize("url", SHARED, indirect=True)
+def test_a_text_that_no_database_holds_cannot_be_asked_for(provider: StateProvider) -> None:
+    with pytest.raises(InvalidArgument, match="surrogate"):
+        provider.workflows(ListFilter(workflow_ids=["\ud800"]))
 
 
 def test_a_list_may_be_cut_by_the_time_of_creation(provider: StateProvider) -> None:
