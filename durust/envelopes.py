@@ -101,6 +101,8 @@ class Envelopes:
         more: Document = {"type": _type_name(type(error)), "args": [_tagged(arg, carry) for arg in args]}
         if with_state:
             more["state"] = _carried(state, carry)
+            lost = {name: _type_name(type(state[name])) for name in state.keys() - more["state"].keys()}
+            more |= {"lost": lost} if lost else {}
         return _envelope(error, more | ({"errors": errors} if errors else {}))
 
     def _reborn(self, more: Document) -> Exception | None:
@@ -119,6 +121,7 @@ class Envelopes:
                 error = make(*args)
                 if state:
                     error.__setstate__(state)
+                _drop_pretended(error, more.get("lost", {}))
                 if type(error) is cls and _matches(args, _recipe(error)[0]):
                     return error
             except Exception:  # noqa: BLE001, S112 - as above.
@@ -217,6 +220,17 @@ def _recipe(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, state = error.args, vars(error)
     state = state if isinstance(state, dict) else {}
     return args, {name: value for name, value in state.items() if name != "__notes__"}
+
+
+def _drop_pretended(error: Exception, lost: dict[str, str]) -> None:
+    """Take away what the constructor put in the place of attributes that could not be carried.
+
+    One that makes its message from its arguments is called with the message, and keeps that for the argument.
+    """
+    for name in lost.keys() & vars(error).keys():
+        made = vars(error)[name]
+        if made is not None and _type_name(type(made)) != lost[name]:
+            del vars(error)[name]
 
 
 def _past_constructor(cls: type[Exception], *args: Any) -> Exception:

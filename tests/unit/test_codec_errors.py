@@ -67,6 +67,18 @@ class Answered(Exception):
         self.answer = answer
 
 
+class Refusal(Exception):
+    """Makes its message from what it takes, and something of its own that is made anew as well."""
+
+    def __init__(self, response: object) -> None:
+        super().__init__("refused")
+        self.response, self.log = response, Log()
+
+
+class Log(list[str]):
+    pass
+
+
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -186,6 +198,13 @@ def test_an_attribute_that_cannot_be_carried_is_as_the_constructor_left_it() -> 
 
     assert isinstance(back, Answered)
     assert (back.args, back.answer) == (("m",), None)
+
+
+def test_no_attribute_holds_the_message_in_place_of_what_could_not_be_carried() -> None:
+    back = through(Refusal(threading.Lock()))
+
+    assert isinstance(back, Refusal)
+    assert (str(back), hasattr(back, "response"), back.log) == ("refused", False, [])
 
 
 def test_arguments_that_cannot_be_carried_make_it_a_remote_error() -> None:
