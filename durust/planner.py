@@ -50,6 +50,7 @@ _ROWS: dict[type, Callable[[Iterable[Any]], Any]] = {
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final, typing.ClassVar)
 _UNIONS = (typing.Union, types.UnionType)
+_NUMBERS = (int, float)
 
 
 class Planner:
@@ -269,16 +270,20 @@ class Planner:
         scalars = frozenset().union(*(arm.scalars for arm in arms))
         # What has to be rebuilt is tried before what JSON carries itself.
         special = [arm for arm in arms if not arm.scalars]
+        # A number is the number itself where the union knows it: what stands as text was not written as one.
+        numeric = [arm for arm in special if not arm.is_text]
         says = " | ".join(arm.says for arm in arms)
         anything = PLAIN in arms
 
         def lift(wire: Any) -> Any:
-            for arm in _by_names(special, wire.keys()) if type(wire) is dict else special:
+            kind = type(wire)
+            tried = numeric if kind in _NUMBERS and kind in scalars else special
+            for arm in _by_names(tried, wire.keys()) if kind is dict else tried:
                 try:
                     return arm.lift(wire)
                 except Misfit:
                     continue
-            if anything or type(wire) in scalars:
+            if anything or kind in scalars:
                 return wire
             raise wanted(says, wire)
 

@@ -45,6 +45,8 @@ class Plan:
     scalars: frozenset[type] = frozenset()
     # The keys of the JSON object, by which a union finds the arm that knows most of them.
     names: frozenset[str] | None = None
+    # Whether values stand in JSON as one text, though a number may be read as one too.
+    is_text: bool = False
     # What a union chooses from, so that a union of unions is one.
     arms: tuple[Plan, ...] = ()
 
@@ -78,7 +80,7 @@ def leaf(says: str, convert: Lift) -> Plan:
         except (TypeError, ValueError, ArithmeticError):
             raise wanted(f"{says} as text" if type(wire) is str else says, wire) from None
 
-    return Plan(says, lift)
+    return Plan(says, lift, is_text=True)
 
 
 def literal(allowed: tuple[Any, ...]) -> Plan:
