@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from psycopg.errors import DeadlockDetected
 
@@ -20,12 +22,14 @@ from tests.conformance.builders import (
     commit_one,
     executor,
     finish,
+    hand_back,
     lapse,
     make_claimed,
     make_enqueued,
     make_executor,
     make_started,
     park,
+    record_sleep,
     record_step,
     row_of,
     start,
@@ -171,6 +175,42 @@ def test_a_claim_that_waited_for_a_drain_takes_nothing(provider: PostgresProvide
     drainer.do("commit")
 
     assert (has_waited, bool(claimed.result())) == (not is_cut, is_cut)
+
+
+@pytest.mark.protocol("4.drain.state")
+@SHIPPED_OR_CUT
+def test_a_drain_that_waited_for_a_retirement_does_not_revive_the_dead(
+    provider: PostgresProvider, race: Race, *, is_cut: bool
+) -> None:
+    make_executor(provider, "first")
+    drainer, reaper = race.actor("drainer"), race.actor("reaper")
+    reaper.do("begin")
+    reaper.do(SQL.retire_executors.sql, retiring())
+
+    sql = cut(SQL.drain_executors.sql, "       for no key update\n") if is_cut else SQL.drain_executors.sql
+    drained = drainer.start(sql, {"ids": "{first}"})
+    race.until_waiting(drainer)
+    reaper.do("commit")
+
+    assert bool(drained.result()) is is_cut
+    assert executor(provider, "first").state == ("DRAINING" if is_cut else "DEAD")
+
+
+@pytest.mark.protocol("4.local-death.two-statements")
+@SHIPPED_OR_CUT
+def test_the_first_of_two_retirements_says_why(provider: PostgresProvider, race: Race, *, is_cut: bool) -> None:
+    make_executor(provider, "first")
+    one, other = race.actor("one"), race.actor("other")
+    one.do("begin")
+    one.do(SQL.retire_executors.sql, retiring())
+
+    sql = cut(SQL.retire_executors.sql, "       for no key update\n") if is_cut else SQL.retire_executors.sql
+    again = other.start(sql, columns.retire_executors(["first"], "once more"))
+    race.until_waiting(other)
+    one.do("commit")
+    again.result()
+
+    assert executor(provider, "first").why == ("once more" if is_cut else "killed")
 
 
 @pytest.mark.protocol("4.claim.histories-later", "5.histories-after-claim")
@@ -469,32 +509,39 @@ def test_a_look_behind_a_park_does_not_revive_what_is_cancelled_meanwhile(
     assert row_of(provider, "a").status is (Status.ENQUEUED if is_cut else Status.CANCELLED)
 
 
+ORDERED: dict[str, tuple[Statement, Callable[[list[Claimed]], columns.Params]]] = {
+    "record_steps": (SQL.record_steps, lambda runs: columns.record_steps([record_step(run) for run in runs])),
+    "record_sleeps": (SQL.record_sleeps, lambda runs: columns.record_sleeps([record_sleep(run) for run in runs])),
+    "finish_workflows": (SQL.finish_workflows, lambda runs: columns.finish_workflows([finish(run) for run in runs])),
+    "park_workflows": (SQL.park_workflows, lambda runs: columns.park_workflows([park(run) for run in runs])),
+    "hand_back_workflows": (
+        SQL.hand_back_workflows,
+        lambda runs: columns.hand_back_workflows([hand_back(run) for run in runs]),
+    ),
+}
+ORDER = "            order by i.id"
+
+
 @pytest.mark.protocol("4.connections.ordered")
-@pytest.mark.parametrize("statement", [SQL.record_steps, SQL.finish_workflows], ids=lambda statement: statement.name)
+@pytest.mark.parametrize("name", ORDERED)
 @SHIPPED_OR_CUT
 def test_two_batches_over_the_same_rows_in_opposite_orders_do_not_lock_each_other_out(
-    provider: PostgresProvider, race: Race, statement: Statement, *, is_cut: bool
+    provider: PostgresProvider, race: Race, name: str, *, is_cut: bool
 ) -> None:
-    runs = [make_claimed(provider, name) for name in "abc"]
+    statement, parameters = ORDERED[name]
+    runs = [make_claimed(provider, each) for each in "abc"]
     holder, one, other = race.actor("holder"), race.actor("one"), race.actor("other")
-    sql = cut(statement.sql, "            order by i.id") if is_cut else statement.sql
+    sql = cut(statement.sql, ORDER) if is_cut else statement.sql
     # Both are kept in the middle of their rows, and what one of them holds keeps the other waiting.
     holder.do("begin")
     holder.do("select from dbos.workflow_status where workflow_uuid = 'b' for update")
 
-    ending = cut(SQL.finish_workflows.sql, "            order by i.id") if is_cut else SQL.finish_workflows.sql
+    ending = cut(SQL.finish_workflows.sql, ORDER) if is_cut else SQL.finish_workflows.sql
     forwards = one.start(ending, columns.finish_workflows([finish(run) for run in runs]))
     race.until_waiting(one)
-    backwards = other.start(sql, parameters_of(statement, runs[::-1]))
+    backwards = other.start(sql, parameters(runs[::-1]))
     race.until_waiting(other)
     holder.do("commit")
 
     failed = [error for error in (forwards.exception(), backwards.exception()) if error]
     assert [type(error) for error in failed] == ([DeadlockDetected] if is_cut else [])
-
-
-def parameters_of(statement: Statement, runs: list[Claimed]) -> columns.Params:
-    """Return a write of each run, in their order."""
-    if statement is SQL.record_steps:
-        return columns.record_steps([record_step(run) for run in runs])
-    return columns.finish_workflows([finish(run) for run in runs])
