@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import cloudpickle
 import msgspec
 
-from durust.envelopes import UNNAMED, Envelopes, alike, plain
+from durust.envelopes import UNNAMED, Envelopes, alike, plain, survives
 from durust.errors import InvalidArgument, RemoteError, SerializationError
 from durust.exactness import ATOMS, Attribute, Misfit, agree, describe, render
 from durust.planner import Planner
@@ -118,7 +118,7 @@ class Codec:
         named = []
         for name, value in kwargs.items():
             written = self.dump(value, shape.named(name), what=_argument(name, shape)).text
-            named.append(f"{_ENCODER.encode(name).decode()}:{written}")
+            named.append(f"{_encode(name).decode()}:{written}")
         text = f'{{"positionalArgs":[{",".join(positional)}],"namedArgs":{{{",".join(named)}}}}}'
         return self._bounded(text.encode(), f"arguments of {shape.name}")
 
@@ -157,6 +157,18 @@ class Codec:
         if len(data) > self.value_bytes_max:
             data = _encode(plain(error))
         return Encoded(data.decode(), PORTABLE_JSON)
+
+    def settle_error(self, error: BaseException) -> tuple[Encoded, BaseException]:
+        """Write *error*, and answer with it the error as its record reads back; never fails.
+
+        That is *error* itself, with its traceback, where nothing of it is lost; else it is the cause of the other.
+        """
+        encoded = self.dump_error(error)
+        back = self.load_error(encoded.text, encoded.serialization)
+        if survives(error, back):
+            return encoded, error
+        back.__cause__ = error
+        return encoded, back
 
     def load_error(self, text: str | None, serialization: str | None) -> Exception:
         """Make the recorded error again; never fails.

@@ -333,6 +333,14 @@ def alike(ours: BaseException, theirs: Exception) -> bool:
     return str(ours) == str(theirs) or not _matches_exactly(ours.args, theirs.args)
 
 
+def survives(ours: BaseException, theirs: Exception) -> bool:
+    """Tell whether an error lost nothing: neither message, arguments and attributes nor those of errors inside it."""
+    try:
+        return _matches_exactly(ours, theirs) and str(ours) == str(theirs)
+    except Exception:  # noqa: BLE001 - attributes and `__str__` are the user's and may raise anything.
+        return False
+
+
 def _same(ours: BaseException, theirs: Exception) -> bool:
     if not alike(ours, theirs):
         return False

@@ -99,13 +99,8 @@ def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
     if isinstance(ended, Cut):
         # Recorded, because what the body did next depends on it, and the side effect may have happened.
         return task.codec.dump_error(StepCancelled(task.name)), ended
-    encoded = task.codec.dump_error(ended.error)
-    rebuilt = task.codec.load_error(encoded.text, encoded.serialization)
-    if type(rebuilt) is type(ended.error):
-        # The original carries the traceback; a replay raises an equal one.
-        return encoded, ended
-    rebuilt.__cause__ = ended.error
-    return encoded, Raised(rebuilt)
+    encoded, settled = task.codec.settle_error(ended.error)
+    return encoded, Raised(settled)
 
 
 def _read(record: Checkpoint, task: Task) -> StepEnd:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -169,6 +170,47 @@ def test_an_error_that_cannot_be_rebuilt_is_the_same_in_a_replay(stage: Stage, p
             yield ctx.step("fail", fail)
         except Exception as error:  # noqa: BLE001  whatever comes back is what is compared
             seen.append(f"{type(error).__name__}: {error}")
+        yield ctx.sleep(0.4)
+
+    stage.launch(work).start("work")
+
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
+
+
+class Unanswered(Exception):
+    """Holds what no record can hold."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__("no answer")
+        self.answer = answer
+
+
+def fail_with_a_lock() -> None:
+    raise Unanswered(threading.Lock())
+
+
+def fail_with_a_group() -> None:
+    raise ExceptionGroup("several", [Busy(1), Unbuildable(threading.Lock())])
+
+
+class Unbuildable(Exception):
+    pass
+
+
+@pytest.mark.parametrize("fail", [fail_with_a_lock, fail_with_a_group])
+def test_what_an_error_loses_is_lost_in_the_first_execution_too(
+    stage: Stage, paint: Paint, fail: Callable[[], None]
+) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    @paint
+    def work(ctx: Any) -> Any:
+        try:
+            yield ctx.step("fail", fail)
+        except Exception as error:  # noqa: BLE001  whatever comes back is what is compared
+            inner = [type(each) for each in getattr(error, "exceptions", ())]
+            seen.append((type(error), str(error), sorted(vars(error)), inner))
         yield ctx.sleep(0.4)
 
     stage.launch(work).start("work")

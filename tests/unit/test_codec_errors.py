@@ -200,6 +200,16 @@ def test_an_attribute_that_cannot_be_carried_is_as_the_constructor_left_it() -> 
     assert (back.args, back.answer) == (("m",), None)
 
 
+def test_the_first_to_see_an_error_sees_it_as_it_reads_back() -> None:
+    whole, lossy = OutOfStock("a", 3), Answered("m", threading.Lock())
+
+    seen, less = (CODEC.settle_error(error)[1] for error in (whole, lossy))
+
+    assert seen is whole
+    assert isinstance(less, Answered)
+    assert (less.args, less.answer, less.__cause__) == (("m",), None, lossy)
+
+
 def test_no_attribute_holds_the_message_in_place_of_what_could_not_be_carried() -> None:
     back = through(Refusal(threading.Lock()))
 
