@@ -54,6 +54,12 @@ def test_arguments_are_rebuilt_by_the_parameters_they_fill() -> None:
     )
 
 
+def test_the_name_of_an_argument_may_hold_what_a_value_may() -> None:
+    encoded = CODEC.dump_arguments(PROCESS, (Order("a", DAY),), {"\0\ud800": {1}})
+
+    assert CODEC.load_arguments(*encoded, PROCESS) == ((Order("a", DAY),), {"\0\ud800": {1}})
+
+
 def test_an_argument_given_by_name_is_rebuilt_too() -> None:
     encoded = CODEC.dump_arguments(PROCESS, (), {"order": Order("a", DAY)})
 
