@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from durust.storage.postgres import PostgresProvider
-from tests.conformance.builders import make_enqueued, make_executor, want
+from tests.conformance.builders import commit, finish, make_claimed, make_enqueued, make_executor, want
 from tests.storage.opened import ask, opened
 from tests.storage.races import Race
 
@@ -38,3 +38,13 @@ def test_a_timeout_past_every_instant_is_no_fraction_on_sqlite(tmp_path: Path) -
     deadlines = ask(path, "select workflow_deadline_epoch_ms from workflow_status order by workflow_uuid")
     assert {run.lease.workflow_id for run in claimed} == {"endless", "next"}
     assert deadlines == [(LAST_INSTANT,), (None,)]
+
+
+def test_values_that_replace_older_ones_are_retained_anew(provider: PostgresProvider, race: Race) -> None:
+    for table in ("workflow_input", "workflow_output"):
+        race.observer.do(f"insert into dbos.{table} (workflow_uuid, retention_timestamp) values ('a', 1)")
+
+    commit(provider, finish(make_claimed(provider, "a")))
+
+    for table in ("workflow_input", "workflow_output"):
+        assert race.observer.do(f"select retention_timestamp > 1 from dbos.{table}") == [(True,)]

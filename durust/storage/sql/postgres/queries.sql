@@ -73,7 +73,8 @@ with live as materialized (
     select i.id, i.inputs
       from input i
      where i.id in (select s.workflow_uuid from started s)
-        on conflict (workflow_uuid) do update set inputs = excluded.inputs
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
 )
 select s.workflow_uuid, s.created_at, null from started s
  union all
@@ -182,7 +183,8 @@ with mine as materialized (
     insert into dbos.workflow_output (workflow_uuid, output, error)
     select e.workflow_uuid, e.output, e.error
       from ended e
-        on conflict (workflow_uuid) do update set output = excluded.output, error = excluded.error
+        on conflict (workflow_uuid) do update
+       set output = excluded.output, error = excluded.error, retention_timestamp = excluded.retention_timestamp
 )
 select e.workflow_uuid from ended e
 
