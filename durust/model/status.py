@@ -30,6 +30,17 @@ MAX_RECOVERY_ATTEMPTS_EXCEEDED = Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED
 TERMINAL = frozenset({SUCCESS, ERROR, CANCELLED, MAX_RECOVERY_ATTEMPTS_EXCEEDED})
 
 
+def recorded(text: str | None) -> Status:
+    """Return the state of a row; one that only a newer library knows is kept by its text, and no event moves it."""
+    text = text or ""
+    try:
+        return Status(text)
+    except ValueError:
+        unknown = str.__new__(Status, text)
+        unknown._name_ = unknown._value_ = text
+        return unknown
+
+
 class Event(Enum):
     """What can happen to a workflow row."""
 

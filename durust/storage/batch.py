@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
-from durust.model.status import PENDING, Status
+from durust.model.status import PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     Alive,
@@ -154,7 +154,7 @@ def _explain(write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | H
             return Recorded(output=standing.output)
         if isinstance(write, RecordStep) and standing == _record_of(write):
             return Recorded()
-    if isinstance(write, FinishWorkflow) and token == lease.token and Status(status).is_terminal:
+    if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
         return Fenced(executor_id if status == PENDING else None)

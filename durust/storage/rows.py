@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, QueueRow, WorkflowRow
-from durust.model.status import Status
+from durust.model.status import recorded
 
 Row = Sequence[Any]
 
@@ -15,7 +15,7 @@ Row = Sequence[Any]
 def workflow(row: Row) -> WorkflowRow:
     """Return a workflow, with its values where the row goes on behind the serialization."""
     workflow_id, name, status, *rest = row
-    return WorkflowRow(workflow_id, name, Status(status), *rest)
+    return WorkflowRow(workflow_id, name, recorded(status), *rest)
 
 
 def checkpoint(row: Row) -> Checkpoint:

@@ -8,7 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Protocol
 
-from durust.model.status import PENDING, Status
+from durust.model.status import PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
@@ -176,7 +176,7 @@ def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
             return Recorded(output=standing.output)
         if isinstance(write, RecordStep) and standing == _record_of(write):
             return Recorded()
-    if isinstance(write, FinishWorkflow) and token == lease.token and Status(status).is_terminal:
+    if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
         return Fenced(executor_id if status == PENDING else None)

@@ -9,7 +9,7 @@ import pytest
 from durust.errors import InvalidArgument
 from durust.model.filters import ExecutorQuery, ListFilter
 from durust.model.status import Status
-from durust.model.writes import DrainExecutor, Retire
+from durust.model.writes import DrainExecutor, Existing, Recorded, Retire
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     APP,
@@ -27,8 +27,9 @@ from tests.conformance.builders import (
     record_sleep,
     record_step,
     row_of,
+    start,
 )
-from tests.conformance.conftest import SHARED, open_provider
+from tests.conformance.conftest import SHARED, Rewrite, open_provider
 
 
 def ids(provider: StateProvider, **fields: Any) -> list[str]:
@@ -132,6 +133,25 @@ def test_a_number_that_no_database_counts_to_is_refused(field: str, number: int)
 def test_a_text_that_no_database_holds_cannot_be_asked_for(provider: StateProvider) -> None:
     with pytest.raises(InvalidArgument, match="surrogate"):
         provider.workflows(ListFilter(workflow_ids=["\ud800"]))
+
+
+@pytest.mark.parametrize("url", SHARED, indirect=True)
+@pytest.mark.parametrize("status", ["OF_TOMORROW", None])
+def test_a_state_that_is_unknown_here_hides_no_other_row(
+    provider: StateProvider, rewrite: Rewrite, status: str | None
+) -> None:
+    for name in "ab":
+        make_enqueued(provider, name)
+    rewrite("a", status=status)
+
+    listed = provider.workflows(ListFilter())
+    outcomes = commit(provider, start("a"), start("c"))
+
+    assert [(row.workflow_id, row.status, row.status.is_terminal) for row in listed] == [
+        ("a", status or "", False),
+        ("b", Status.ENQUEUED, False),
+    ]
+    assert [type(outcome) for outcome in outcomes] == [Existing, Recorded]
 
 
 def test_a_list_may_be_cut_by_the_time_of_creation(provider: StateProvider) -> None:
