@@ -88,6 +88,11 @@ def _fault(name: str, error: Exception) -> Exception:
     return Lost(str(error))
 
 
+def _text(data: bytes) -> str:
+    # Another library may write any bytes as a text. Who reads the value is to fail, not everybody who meets the row.
+    return data.decode(errors="surrogateescape")
+
+
 _BAD_VALUES = (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
 _boot_id = cache(clock.boot_id)
 
@@ -119,6 +124,7 @@ class SqliteLink:
             )
         except sqlite3.Error as error:
             raise _fault(name, error) from None
+        self._connection.text_factory = _text
         self._set_moment()
         self._configure(synchronous)
 

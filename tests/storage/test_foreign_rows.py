@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from durust.codec import Codec
+from durust.errors import SerializationError
+from durust.model.filters import ListFilter
 from durust.storage.postgres import PostgresProvider
-from tests.conformance.builders import commit, finish, make_claimed, make_enqueued, make_executor, want
+from tests.conformance.builders import FORMAT, commit, finish, make_claimed, make_enqueued, make_executor, want
 from tests.storage.opened import ask, opened
 from tests.storage.races import Race
 
@@ -38,6 +43,22 @@ def test_a_timeout_past_every_instant_is_no_fraction_on_sqlite(tmp_path: Path) -
     deadlines = ask(path, "select workflow_deadline_epoch_ms from workflow_status order by workflow_uuid")
     assert {run.lease.workflow_id for run in claimed} == {"endless", "next"}
     assert deadlines == [(LAST_INSTANT,), (None,)]
+
+
+def test_a_text_of_other_bytes_on_sqlite_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "durust.db"
+    with opened(path) as provider:
+        for name in "ab":
+            make_enqueued(provider, name)
+        ask(path, "update workflow_input set inputs = cast(x'22ff22' as text) where workflow_uuid = 'a'")
+
+        claimed = {run.lease.workflow_id: run for run in provider.claim(want(make_executor(provider, "first")))}
+        listed = provider.workflows(ListFilter(load_input=True))
+
+    assert sorted(claimed) == ["a", "b"]
+    assert len(listed) == 2
+    with pytest.raises(SerializationError):
+        Codec().load(claimed["a"].inputs, FORMAT)
 
 
 def test_values_that_replace_older_ones_are_retained_anew(provider: PostgresProvider, race: Race) -> None:
