@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,6 +227,11 @@ def _released(found: Group, results: Results) -> Answers:
     }
 
 
+def _by_key(writes: Iterable[Any], key: Callable[[Any], str]) -> list[Any]:
+    """Return the last write of each key: two of one in a statement would touch one row twice."""
+    return list({key(write): write for write in writes}.values())
+
+
 def _place_of(write: RecordStep | RecordSleep) -> tuple[str, int]:
     return write.lease.workflow_id, write.place
 
@@ -249,13 +254,20 @@ def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack) -> str:
 
 _KINDS: dict[type, _Kind] = {
     RegisterExecutor: _Kind(
-        key=lambda write: write.executor_id,
-        calls=lambda writes: [Call(SQL.register_executors, columns.register_executors(writes))],
+        key=None,
+        # The first of one executor stands.
+        calls=lambda writes: [
+            Call(
+                SQL.register_executors,
+                columns.register_executors(_by_key(reversed(writes), lambda write: write.executor_id)),
+            )
+        ],
         read=_all_recorded,
     ),
     StoreQueue: _Kind(
-        key=lambda write: write.name,
-        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(writes))],
+        key=None,
+        # The last of one queue stands.
+        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(_by_key(writes, lambda write: write.name)))],
         read=_all_recorded,
     ),
     StartWorkflow: _Kind(

@@ -260,6 +260,18 @@ def test_a_queue_definition_is_replaced_by_a_newer_one(provider: StateProvider) 
     ]
 
 
+def test_any_number_of_writes_for_one_key_fits_into_a_batch(provider: StateProvider) -> None:
+    count = 130
+    registrations = [register("first", pid=pid) for pid in range(count)]
+    queues = [StoreQueue("q", limit, APP) for limit in range(count)]
+
+    outcomes = commit(provider, *registrations, *queues)
+
+    assert outcomes == [Recorded()] * 2 * count
+    assert executor(provider, "first").pid == 0
+    assert [queue.worker_concurrency for queue in provider.queues()] == [count - 1]
+
+
 def test_a_batch_touches_only_the_workflows_it_names(provider: StateProvider) -> None:
     kept = make_claimed(provider, "kept", by="second")
     run = make_claimed(provider, "a", by="first")
