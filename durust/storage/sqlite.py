@@ -20,6 +20,7 @@ from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swe
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_schema
+from durust.storage.halves import by_halves
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
 from durust.storage.pool import Pool, persist
 from durust.storage.provider import Hint, Listener, Writer
@@ -393,8 +394,7 @@ class _SqliteWriter:
             if len(writes) == 1:
                 return [Refused(str(error))]
         # By halves, until the one that cannot be held stands alone.
-        middle = len(writes) // 2
-        return self._commit(writes[:middle]) + self._commit(writes[middle:])
+        return by_halves(self._commit, writes)
 
     def _once(self, writes: Sequence[Write]) -> list[Outcome]:
         if self._link is None:

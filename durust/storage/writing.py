@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, RecordStep, Refused, Write
 from durust.storage import batch
+from durust.storage.halves import by_halves
 from durust.storage.links import BadData, Call, Link, Row
 from durust.storage.pool import persist
 
@@ -36,8 +37,7 @@ class BatchWriter:
             if len(writes) == 1:
                 return [Refused(str(error))]
         # By halves, until the one that cannot be held stands alone, or each part can be.
-        middle = len(writes) // 2
-        return self._commit(writes[:middle]) + self._commit(writes[middle:])
+        return by_halves(self._commit, writes)
 
     def _run_bounded(self, calls: Sequence[Call]) -> list[list[Row]]:
         size = sum([len(value) for call in calls for value in call.params.values() if isinstance(value, str)])

@@ -272,6 +272,18 @@ def test_any_number_of_writes_for_one_key_fits_into_a_batch(provider: StateProvi
     assert [queue.worker_concurrency for queue in provider.queues()] == [count - 1]
 
 
+def test_a_bad_write_does_not_put_an_end_before_its_record(provider: StateProvider) -> None:
+    ending, other = make_claimed(provider, "a"), make_claimed(provider, "b")
+
+    outcomes = commit(
+        provider, finish(ending), record_step(other), record_step(ending), record_step(other, 2, output="\0")
+    )
+
+    assert outcomes[:3] == [Recorded()] * 3
+    assert isinstance(outcomes[3], Refused)
+    assert len(history(provider, "a")) == 1
+
+
 def test_a_batch_touches_only_the_workflows_it_names(provider: StateProvider) -> None:
     kept = make_claimed(provider, "kept", by="second")
     run = make_claimed(provider, "a", by="first")
