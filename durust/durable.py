@@ -21,7 +21,7 @@ from durust.errors import (
     WorkflowNotFound,
 )
 from durust.handle import WorkflowHandle, ensure_no_loop
-from durust.model.filters import ListFilter
+from durust.model.filters import ListFilter, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.records import Checkpoint, WorkflowRow
@@ -279,8 +279,12 @@ class DurableEngine:
         return Starter(engine).handle(workflow_id, self._registry.find(rows[0].name), type)
 
     def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
-        """List workflows, oldest first; by default those of this application."""
-        return self._live("list_workflows").provider.workflows(query or ListFilter(app_names=[self._settings.app_name]))
+        """List workflows, oldest first; by default those of this application.
+
+        Rows that name no application belong to whoever has registered their workflow.
+        """
+        scope = Scope(self._settings.app_name, tuple(self._registry.names()))
+        return self._live("list_workflows").provider.workflows(query or ListFilter(scope=scope))
 
     def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""

@@ -206,7 +206,7 @@ class Engine:
             return
         waiting = [Status.ENQUEUED, Status.DELAYED]
         rows = self.provider.workflows(
-            ListFilter(names=list(versions), statuses=waiting, app_names=[self.settings.app_name])
+            ListFilter(names=list(versions), statuses=waiting, scope=Scope(self.settings.app_name, tuple(versions)))
         )
         stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
         if stranded:

@@ -14,6 +14,14 @@ LIST_LIMIT_DEFAULT = 1000
 _INT8_MAX = 2**63 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows: those of this application, and rows that name none, but these only for workflow names known here."""
+
+    app_name: str
+    names: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFilter:
     """Which workflows to list: every field that is set must match; a sequence matches any of its members.
@@ -30,6 +38,7 @@ class ListFilter:
     queues: Sequence[str] | None = None
     executor_ids: Sequence[str] | None = None
     app_names: Sequence[str] | None = None
+    scope: Scope | None = None
     app_version: str | None = None
     id_prefix: str | None = None
     created_from_ms: int | None = None
@@ -46,14 +55,6 @@ class ListFilter:
             number = getattr(self, name)
             if number is not None and not 0 <= number <= _INT8_MAX:
                 raise InvalidArgument(name, number, f"must be an integer from 0 to {_INT8_MAX}")
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose rows: those of this application, and rows that name none, but these only for workflow names known here."""
-
-    app_name: str
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

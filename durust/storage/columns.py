@@ -240,6 +240,8 @@ def list_workflows(query: ListFilter) -> Params:
         "queues": _any_of(query.queues),
         "executors": _any_of(query.executor_ids),
         "apps": _any_of(query.app_names),
+        "app": query.scope.app_name if query.scope else None,
+        "app_workflows": _any_of(query.scope.names if query.scope else None),
         "version": query.app_version,
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,

@@ -248,6 +248,7 @@ def _matches(row: WorkflowRow, query: ListFilter) -> bool:
     )
     return (
         all(accepted is None or value in accepted for value, accepted in wanted)
+        and (query.scope is None or _is_in(query.scope, row))
         and query.app_version in {None, row.app_version}
         and row.workflow_id.startswith(query.id_prefix or "")
         and (query.created_from_ms is None or row.created_at_ms >= query.created_from_ms)

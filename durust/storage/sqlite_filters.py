@@ -32,6 +32,8 @@ def workflows(query: ListFilter) -> Params:
         "queues": array(query.queues),
         "executors": array(query.executor_ids),
         "apps": array(query.app_names),
+        "app": query.scope.app_name if query.scope else None,
+        "app_workflows": array(query.scope.names if query.scope else None),
         "version": query.app_version,
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from durust.errors import InvalidArgument
-from durust.model.filters import ExecutorQuery, ListFilter
+from durust.model.filters import ExecutorQuery, ListFilter, Scope
 from durust.model.status import Status
 from durust.model.writes import DrainExecutor, Existing, Recorded, Retire
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     APP,
+    NAME,
     QUEUE,
     commit,
     executor,
@@ -120,6 +121,20 @@ def test_a_list_holds_what_matches_every_field(
     population: StateProvider, query: dict[str, Any], expected: list[str]
 ) -> None:
     assert ids(population, **query) == expected
+
+
+def test_a_list_of_an_application_holds_what_nobody_names_where_the_workflow_is_known(
+    provider: StateProvider, rewrite: Rewrite
+) -> None:
+    for name in ("own", "others", "nobody's", "nobody's unknown"):
+        make_enqueued(provider, name, name="bill" if "unknown" in name else NAME)
+    rewrite("others", application_name="other")
+    for name in ("nobody's", "nobody's unknown"):
+        rewrite(name, application_name=None)
+
+    found = ids(provider, scope=Scope(APP, (NAME,)))
+
+    assert sorted(found) == ["nobody's", "own"]
 
 
 @pytest.mark.parametrize("field", ["limit", "offset", "created_from_ms", "created_before_ms"])

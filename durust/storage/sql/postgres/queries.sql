@@ -522,6 +522,8 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (%(queues)s::text[] is null or w.queue_name = any(%(queues)s::text[]))
    and (%(executors)s::text[] is null or w.executor_id = any(%(executors)s::text[]))
    and (%(apps)s::text[] is null or w.application_name = any(%(apps)s::text[]))
+   and (%(app)s::text is null or w.application_name = %(app)s::text
+        or (w.application_name is null and w.name = any(%(app_workflows)s::text[])))
    and (%(version)s::text is null or w.application_version = %(version)s::text)
    and (%(prefix)s::text is null or starts_with(w.workflow_uuid, %(prefix)s::text))
    and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)

@@ -279,6 +279,8 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (:queues is null or w.queue_name in (select q.value from json_each(:queues) q))
    and (:executors is null or w.executor_id in (select e.value from json_each(:executors) e))
    and (:apps is null or w.application_name in (select a.value from json_each(:apps) a))
+   and (:app is null or w.application_name = :app
+        or (w.application_name is null and w.name in (select n.value from json_each(:app_workflows) n)))
    and (:version is null or w.application_version = :version)
    and (:prefix is null or substr(w.workflow_uuid, 1, length(:prefix)) = :prefix)
    and (:created_from is null or w.created_at >= :created_from)
