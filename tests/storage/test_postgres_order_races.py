@@ -445,6 +445,24 @@ def test_an_orphan_sweep_leaves_a_row_that_found_an_owner_meanwhile(
     assert (row_of(provider, "a").token == run.lease.token) is not is_cut
 
 
+@pytest.mark.protocol("4.connections.ordered")
+@SHIPPED_OR_CUT
+def test_an_orphan_sweep_passes_by_what_somebody_holds(provider: PostgresProvider, race: Race, *, is_cut: bool) -> None:
+    for name in "ab":
+        make_claimed(provider, name, by="du:dead")
+    race.observer.do("update durust.executors set state = 'DEAD'")
+    other, sweeper = race.actor("other"), race.actor("sweeper")
+    other.do("begin")
+    other.do("select from dbos.workflow_status where workflow_uuid = 'a' for update")
+
+    sql = cut(SQL.release_orphans.sql, "skip locked") if is_cut else SQL.release_orphans.sql
+    released = sweeper.start(sql, sweeping())
+    has_waited = race.until_settled(sweeper, released)
+    other.do("commit")
+
+    assert (has_waited, len(released.result())) == ((True, 2) if is_cut else (False, 1))
+
+
 @pytest.mark.protocol("4.sweep.delays")
 @SHIPPED_OR_CUT
 def test_a_sweep_does_not_revive_what_is_cancelled_meanwhile(
