@@ -10,7 +10,7 @@ from psycopg.errors import DeadlockDetected
 from durust import clock
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
-from durust.model.writes import Alive, Beat
+from durust.model.writes import Alive, Beat, StoreQueue
 from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
@@ -558,6 +558,28 @@ def test_two_batches_over_the_same_rows_in_opposite_orders_do_not_lock_each_othe
     forwards = one.start(ending, columns.finish_workflows([finish(run) for run in runs]))
     race.until_waiting(one)
     backwards = other.start(sql, parameters(runs[::-1]))
+    race.until_waiting(other)
+    holder.do("commit")
+
+    failed = [error for error in (forwards.exception(), backwards.exception()) if error]
+    assert [type(error) for error in failed] == ([DeadlockDetected] if is_cut else [])
+
+
+@pytest.mark.protocol("4.connections.ordered")
+@SHIPPED_OR_CUT
+def test_two_programs_that_store_their_queues_in_opposite_orders_do_not_lock_each_other_out(
+    provider: PostgresProvider, race: Race, *, is_cut: bool
+) -> None:
+    queues = [StoreQueue(name, 1, APP) for name in "abc"]
+    commit(provider, *queues)
+    holder, one, other = race.actor("holder"), race.actor("one"), race.actor("other")
+    sql = cut(SQL.store_queues.sql, " order by i.name\n") if is_cut else SQL.store_queues.sql
+    holder.do("begin")
+    holder.do("select from dbos.queues where name = 'b' for update")
+
+    forwards = one.start(sql, columns.store_queues(queues))
+    race.until_waiting(one)
+    backwards = other.start(sql, columns.store_queues(queues[::-1]))
     race.until_waiting(other)
     holder.do("commit")
 
