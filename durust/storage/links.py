@@ -75,6 +75,8 @@ _BAD_DATA = (
     "54",  # A limit of the program, such as the size of a value.
 )
 _UNMIGRATED = ("3F000", "42P01", "42703", "42883")
+# What a migration would make is there, and no catalog of columns told of it: a view, a function, a table half ours.
+_TAKEN = ("42P07", "42710", "42723")
 _POOLED = ("26000", "42P05")
 
 
@@ -88,6 +90,8 @@ def fault(provider: str, sqlstate: str | None, message: str) -> Exception:
         return BadData(message)
     if sqlstate in _UNMIGRATED:
         return SchemaMismatch(provider, message, "a database that durust has migrated")
+    if sqlstate in _TAKEN:
+        return SchemaMismatch(provider, message, "a database where nothing else has that name")
     if sqlstate in _POOLED:
         return ProviderMisuse(provider, message, "behind a pooler of transactions add ?pooler=transaction to the URL")
     return DurustError(f"{provider}: {message} ({sqlstate})")

@@ -215,6 +215,29 @@ def test_an_unrelated_table_in_the_canonical_schema_is_refused(bare: PostgresPro
         bare.migrate()
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "create view dbos.workflow_status as select 1",
+        "create function dbos.send_message(text, json, text, text) returns void language sql as ''",
+        "create table durust.executors (executor_id text)",
+        "create sequence durust.notifications_seq",
+    ],
+)
+def test_a_name_that_somebody_else_took_is_refused_and_left_untouched(
+    bare: PostgresProvider, ask: Ask, taken: str
+) -> None:
+    for schema_name in ("dbos", "durust"):
+        ask(f"create schema {schema_name}")
+    ask(taken)
+    before = dump(ask)
+
+    with pytest.raises(SchemaMismatch, match=r"already exists.*nothing was changed"):
+        bare.migrate()
+
+    assert dump(ask) == before
+
+
 def test_tables_of_ours_with_other_columns_are_refused(bare: PostgresProvider, ask: Ask) -> None:
     bare.migrate()
     ask("alter table durust.leases drop column progress")
