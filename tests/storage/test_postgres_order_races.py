@@ -239,6 +239,44 @@ def test_a_history_is_read_in_a_statement_after_the_claim(
     assert (granted[0], steps) == ("a", 0 if is_cut else 1)
 
 
+@pytest.mark.protocol("4.claim.skip-locked")
+@SHIPPED_OR_CUT
+def test_the_order_of_a_claim_hangs_on_no_index(provider: PostgresProvider, race: Race, *, is_cut: bool) -> None:
+    for name, priority in (("a", 2), ("b", 0), ("c", 1)):
+        make_enqueued(provider, name, priority=priority)
+    make_executor(provider, "first")
+    claimer = race.actor("claimer")
+    # The plan of today walks an index that holds the order already.
+    for index in ("durust_claim_order", "idx_workflow_status_in_flight_v2"):
+        claimer.do(f"drop index dbos.{index}")
+
+    order = "            order by w.priority, w.created_at, w.workflow_uuid\n"
+    sql = cut(SQL.claim_workflows.sql, order) if is_cut else SQL.claim_workflows.sql
+    [first] = claimer.do(sql, claiming())
+
+    assert first[0] == ("a" if is_cut else "b")
+
+
+@pytest.mark.protocol("4.sweep.delays")
+@SHIPPED_OR_CUT
+def test_what_is_due_longest_is_queued_first_by_no_index(
+    provider: PostgresProvider, race: Race, *, is_cut: bool
+) -> None:
+    for name, until in (("a", 3), ("b", 1), ("c", 2)):
+        make_enqueued(provider, name, delay_seconds=600)
+        race.observer.do(
+            "update dbos.workflow_status set delay_until_epoch_ms = %(until)s where workflow_uuid = %(name)s",
+            {"until": until, "name": name},
+        )
+    race.observer.do("drop index dbos.idx_workflow_status_delayed")
+
+    sql = cut(SQL.queue_due.sql, "     order by w.delay_until_epoch_ms\n") if is_cut else SQL.queue_due.sql
+    race.observer.do(sql, sweeping() | {"limit": 1})
+
+    queued = race.observer.do("select workflow_uuid from dbos.workflow_status where status = 'ENQUEUED'")
+    assert (queued == [("b",)]) is not is_cut
+
+
 # Direct starts -----------------------------------------------------------------------------------------------------
 
 
