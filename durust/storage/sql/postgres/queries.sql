@@ -550,7 +550,9 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
 select q.name, q.worker_concurrency from dbos.queues q order by q.name
 
 -- name: announce_hints
-select pg_notify('durust_hints', i.payload) from unnest(%(payloads)s::text[]) as i(payload)
+-- A hint may be lost, so nobody waits for the disk because of it: a notification alone writes a commit record.
+with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+select pg_notify('durust_hints', i.payload) from hasty cross join unnest(%(payloads)s::text[]) as i(payload)
 
 -- name: find_columns
 -- What stands in the schemas of the canonical tables and of durust, whoever made it.
