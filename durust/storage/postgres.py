@@ -367,11 +367,12 @@ class PostgresProvider:
         call = Call(SQL.claim_workflows, columns.claim_workflows(request), is_hot=True)
         # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
         [found] = self._run([call], after_loss=False)
-        claims = [rows.claimed(row) for row in found]
-        if not claims:
-            return []
+        claims = [rows.claimed(row[:-1]) for row in found]
+        ran_before = [workflow_id for workflow_id, *_, may_have_run in found if may_have_run]
+        if not ran_before:
+            return claims
         # A later statement, after the claim's commit: only now can no earlier owner add to what is read.
-        return rows.with_histories(claims, self.history([claim.lease.workflow_id for claim in claims]))
+        return rows.with_histories(claims, self.history(ran_before))
 
     def sweep(self, request: SweepRequest) -> Swept:
         return sweep(self._run, request)

@@ -38,8 +38,8 @@ def claimed(row: Row) -> Claimed:
 
 
 def with_histories(claims: Iterable[Claimed], steps: dict[str, tuple[Checkpoint, ...]]) -> list[Claimed]:
-    """Return *claims*, each with its history."""
-    return [replace(claim, history=steps[claim.lease.workflow_id]) for claim in claims]
+    """Return *claims*, each with its history; those that *steps* does not know have none."""
+    return [replace(claim, history=steps.get(claim.lease.workflow_id, ())) for claim in claims]
 
 
 def executor(row: Row) -> ExecutorRow:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from durust.model.filters import Scope, SweepRequest
+from durust.model.records import Checkpoint
 from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -114,6 +117,32 @@ def test_a_claim_makes_the_row_its_own(provider: PostgresProvider) -> None:
     assert (first.inputs, again.inputs, again.attempts) == ("[1]", "[1]", 2)
     assert first.lease.token != again.lease.token
     assert [len(part) for part in first.lease.token.split("-")] == [16, 32]
+
+
+@pytest.mark.protocol("4.claim.histories-later")
+def test_a_history_is_loaded_only_for_rows_that_ran_before(
+    provider: PostgresProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    read = provider.history
+
+    def listen(ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
+        asked.append(sorted(ids))
+        return read(ids)
+
+    monkeypatch.setattr(provider, "history", listen)
+    runs = {name: make_claimed(provider, name) for name in ("parked", "handed back", "released")}
+    assert asked == []
+    assert set(commit(provider, *(record_step(run) for run in runs.values()))) == {Recorded()}
+    commit(provider, park(runs["parked"], until_ms=0), hand_back(runs["handed back"]))
+    commit(provider, Retire((runs["released"].lease.executor_id,), "lost"))
+    make_enqueued(provider, "new", queue=INTERNAL_QUEUE)
+    make_executor(provider, "second")
+
+    claims = provider.claim(want("second", INTERNAL_QUEUE, *(run.queue or "" for run in runs.values())))
+
+    assert {claim.lease.workflow_id: len(claim.history) for claim in claims} == dict.fromkeys(runs, 1) | {"new": 0}
+    assert asked == [sorted(runs)]
 
 
 @pytest.mark.protocol("4.checkpoints.one-statement", "4.checkpoints.classified", "4.checkpoints.fenced-neighbours")
