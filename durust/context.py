@@ -57,6 +57,8 @@ class _Context:
         annotation: Any,
     ) -> Task:
         check_name("step name", name)
+        if options is not None and not isinstance(options, StepOptions):
+            raise InvalidArgument("options", options, "must be a StepOptions, as in StepOptions(max_retries=5)")
         chosen = options or _NO_OPTIONS
         if isinstance(fn, MethodType) and isinstance(fn.__func__, Step):
             fn, chosen = MethodType(fn.__func__.fn, fn.__self__), options or fn.__func__.options
@@ -140,6 +142,9 @@ class DurableContext(_Context):
         place = self._run.take_place_of_sleep()
         return self._end(place, sleep(self._run, place, length), is_wait=True)
 
+    def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)
+
     def _operate(self, task: Task, asked: str) -> Coroutine[Any, Any, Any]:
         self._ensure_here(asked)
         place = self._run.take_place()
@@ -218,6 +223,9 @@ class SyncDurableContext(_Context):
         length = duration_seconds("seconds", seconds)
         self._ensure_here("ctx.sleep")
         self._end(sleep(self._run, self._run.take_place_of_sleep(), length))
+
+    def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)
 
     def _operate(self, task: Task, asked: str) -> Any:
         self._ensure_here(asked)

@@ -62,7 +62,8 @@ class Step(Generic[P, R]):
                 f"{self.name} is a plain function in an async workflow: "
                 f"write `await ctx.step({self.name!r}, {self.name}, ...)`"
             )
-        result: R = activity.context.step(self.name, self, *args, **kwargs)
+        # Not ctx.step, whose own `type=` would take the argument of a step that has a parameter of that name.
+        result: R = activity.context._call(self, args, kwargs)  # noqa: SLF001  the two halves of one call
         return result
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

@@ -390,6 +390,29 @@ def test_decorated_steps_are_called_directly(stage: Stage) -> None:
     assert engine.start("awaited") == 20
 
 
+@durust.step
+def fetch(name: str, type: str = "json") -> str:
+    return f"{name}.{type}"
+
+
+@durust.step
+async def fetch_later(name: str, type: str = "json") -> str:
+    return f"{name}.{type}"
+
+
+def test_a_direct_call_leaves_every_argument_to_the_step(stage: Stage) -> None:
+    def plain(_: SyncDurableContext) -> list[Any]:
+        return [fetch("page", type="xml"), fetch_later("page", type="xml")]
+
+    async def awaited(_: DurableContext) -> str:
+        return await fetch_later("page", type="xml")
+
+    engine = stage.launch(plain, awaited)
+
+    assert engine.start("plain") == ["page.xml", "page.xml"]
+    assert engine.start("awaited") == "page.xml"
+
+
 def test_a_decorated_step_outside_a_workflow_is_an_ordinary_function() -> None:
     assert outer(1) == 20
     assert asyncio.run(async_outer(1)) == 20
@@ -435,6 +458,17 @@ def test_a_step_needs_a_function_and_a_name(stage: Stage, paint: Paint) -> None:
         engine.start("result")
     with pytest.raises(InvalidArgument, match="step name"):
         engine.start("nameless")
+
+
+def test_options_of_a_step_are_step_options(stage: Stage, paint: Paint) -> None:
+    options: Any = {"max_retries": 3}
+
+    @paint
+    def work(ctx: Any) -> Any:
+        yield ctx.step_with(options, "one", lambda: 1)
+
+    with pytest.raises(InvalidArgument, match=r"must be a StepOptions, as in StepOptions\(max_retries=5\)"):
+        stage.launch(work).start("work")
 
 
 def test_a_pause_is_no_effect_of_the_last_attempt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
