@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -153,8 +153,9 @@ def _run(config: Config, provider: StateProvider) -> int:
 
 
 def say(line: str) -> None:
-    """Tell the user something, on standard error."""
-    click.echo(f"durust: {line}", err=True)
+    """Tell the user something, on standard error; a terminal that was closed or a reader that left changes nothing."""
+    with suppress(OSError):
+        click.echo(f"durust: {line}", err=True)
 
 
 @main.group()
