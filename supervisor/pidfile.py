@@ -5,16 +5,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
 
-from durust.errors import DurustError
+from durust import clock
+from durust.errors import DurustError, InvalidArgument
 
 # Sixteen hexadecimal digits name the few supervisors of one user on one host.
 _HASH_DIGITS = 16
 # The kernel's limit for the path of a socket is 108 bytes with the NUL that ends it; macOS has 104.
 SOCKET_PATH_BYTES_MAX = 103
+# Whoever asks for the holder locks the file too, for microseconds; a holder keeps it for longer than all tries take.
+_LOCK_TRIES = 10
+_LOCK_PAUSE_SECONDS = 0.02
+# What a pidfile may hold, and more bytes than that has.
+_PID = re.compile(rb"\d*\n?")
+_PID_BYTES_MAX = 32
 _SUFFIX_LENGTH = len("/") + _HASH_DIGITS + len(".orders")
 
 
@@ -68,16 +76,27 @@ class Pidfile:
 
     @classmethod
     def take(cls, path: Path) -> Pidfile:
-        """Lock *path* and write this process's pid into it. Raises `AlreadyRunning` when another holds it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Lock *path* and write this process's pid into it.
+
+        Raises `AlreadyRunning` when another holds it, `InvalidArgument` when it cannot be written or holds something
+        else than a pid.
+        """
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            wanted = f"cannot be written ({error.strerror}); name another file with --pidfile"
+            raise InvalidArgument("pidfile", str(path), wanted) from error
+        try:
+            if not _lock(fd):
+                raise AlreadyRunning(str(path), _read_pid(path))
+            if not _PID.fullmatch(os.pread(fd, _PID_BYTES_MAX, 0)):
+                raise InvalidArgument("pidfile", str(path), "holds something else than a pid; name a file of its own")
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
             os.close(fd)
-            raise AlreadyRunning(str(path), _read_pid(path)) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            raise
         return cls(path, fd)
 
     def release(self) -> None:
@@ -119,7 +138,12 @@ def runtime_folder() -> Path:
         # The system's folder, not TMPDIR: that one may be long, and `durust ctl` may run with another.
         shared = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108  made 0700 and checked below
         folder = Path(shared) / f"durust-{os.geteuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise UnsafeFolder(str(folder), "it is not a folder") from None
+    except OSError as error:
+        raise UnsafeFolder(str(folder), f"it cannot be made ({error.strerror})") from error
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise UnsafeFolder(str(folder), "it is not a folder")
@@ -132,6 +156,17 @@ def runtime_folder() -> Path:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:_HASH_DIGITS]
+
+
+def _lock(fd: int) -> bool:
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.pause(_LOCK_PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def _read_pid(path: Path) -> int | None:

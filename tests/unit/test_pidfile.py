@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from durust import clock
+from durust.errors import InvalidArgument
 from durust.supervisor.control import addresses
 from durust.supervisor.pidfile import (
     SOCKET_PATH_BYTES_MAX,
@@ -40,6 +43,33 @@ def test_a_second_holder_is_refused_by_the_pid_of_the_first(tmp_path: Path) -> N
         Pidfile.take(tmp_path / "up.pid")
 
 
+def test_somebody_who_asks_for_the_holder_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = os.open(tmp_path / "up.pid", os.O_RDONLY | os.O_CREAT)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr(clock, "pause", lambda _: fcntl.flock(asking, fcntl.LOCK_UN))
+
+    Pidfile.take(tmp_path / "up.pid")
+
+    assert holder(tmp_path / "up.pid") == os.getpid()
+    os.close(asking)
+
+
+def test_a_file_that_is_no_pidfile_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("1 egg\n")
+
+    with pytest.raises(InvalidArgument, match="holds something else than a pid; name a file of its own"):
+        Pidfile.take(tmp_path / "notes")
+
+    assert (tmp_path / "notes").read_text() == "1 egg\n"
+
+
+def test_a_pidfile_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(InvalidArgument, match=r"file/up\.pid': cannot be written \(.*\); name another file"):
+        Pidfile.take(tmp_path / "file" / "up.pid")
+
+
 def test_a_released_pidfile_can_be_taken_again(tmp_path: Path) -> None:
     Pidfile.take(tmp_path / "up.pid").release()
 
@@ -68,6 +98,21 @@ def test_a_link_in_the_place_of_the_folder_is_refused(runtime: Path) -> None:
     (runtime / "durust").symlink_to(runtime / "elsewhere")
 
     with pytest.raises(UnsafeFolder, match="not a folder"):
+        runtime_folder()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(runtime: Path) -> None:
+    (runtime / "durust").touch()
+
+    with pytest.raises(UnsafeFolder, match="not a folder"):
+        runtime_folder()
+
+
+def test_a_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody makes folders there, not even root.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
+
+    with pytest.raises(UnsafeFolder, match=r"/proc/durust cannot hold control sockets: it cannot be made \(.*\)"):
         runtime_folder()
 
 
