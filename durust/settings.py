@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from durust.errors import InvalidArgument
+
+# Thirty years, or a gigabyte: beyond every number that is meant, within every column and timer.
+NUMBER_MAX = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +45,21 @@ class Settings:
     """`json`, or `pickle` in a database that only trusted programs write to."""
 
     def __post_init__(self) -> None:
-        """Raise `InvalidArgument` for a number that cannot be meant."""
+        """Raise `InvalidArgument` for a value that cannot be meant."""
+        if not _is_storable(self.app_name):
+            raise InvalidArgument("app_name", self.app_name, "must be a text that a database can store, and not empty")
         for spec in fields(self):
-            value = getattr(self, spec.name)
-            if isinstance(value, int | float) and not (value > 0 and math.isfinite(value)):
-                raise InvalidArgument(spec.name, value, "must be more than 0 and finite")
+            if isinstance(spec.default, int | float):
+                _check_number(spec.name, getattr(self, spec.name), type(spec.default))
         if self.beat_seconds * 2 > self.lease_seconds:
             raise InvalidArgument(
                 "beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}"
             )
+        if self.lease_seconds - self.lease_margin_seconds <= self.beat_seconds:
+            # A lease that is trusted for no longer than a beat lapses before each beat, or is never trusted at all.
+            margin, beat = self.lease_margin_seconds, self.beat_seconds
+            wanted = f"must be longer than its margin of {margin:g} s by more than a beat of {beat:g} s"
+            raise InvalidArgument("lease_seconds", self.lease_seconds, wanted)
         if self.serializer not in {"json", "pickle"}:
             raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
 
@@ -74,6 +82,18 @@ class Settings:
             if error.name in read and error.name not in given:
                 raise InvalidArgument(_variable(error.name), error.value, error.wanted) from None
             raise
+
+
+def _check_number(name: str, value: Any, kind: type[Any]) -> None:
+    is_whole = kind is int
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
+        raise InvalidArgument(name, value, "must be a whole number" if is_whole else "must be a number")
+    if not 0 < value <= NUMBER_MAX:
+        raise InvalidArgument(name, value, f"must be more than 0 and at most {NUMBER_MAX:g}")
+
+
+def _is_storable(text: Any) -> bool:
+    return isinstance(text, str) and text != "" and all(c != "\0" and not "\ud800" <= c <= "\udfff" for c in text)
 
 
 def _variable(name: str) -> str:

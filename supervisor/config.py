@@ -62,7 +62,7 @@ class Config:
     ) -> Config:
         """Check a request as it was typed. Raises `InvalidArgument` for one that cannot be meant."""
         environment = os.environ if environment is None else environment
-        if hang_seconds < 0:
+        if not hang_seconds >= 0:
             raise InvalidArgument("hang-timeout", hang_seconds, "must be 0 (never) or more seconds")
         overrides = {
             name: value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def test_a_shorter_lease_gets_faster_beats() -> None:
 
 def test_a_lease_that_no_worker_could_trust_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="longer than its margin of 1 s by two beats"):
+        read(lease_seconds=1.3)
+    with pytest.raises(InvalidArgument, match="longer than its margin of 1 s by more than a beat"):
         read(lease_seconds=1.0)
 
 
@@ -86,7 +89,14 @@ def test_workers_are_told_the_times_that_the_supervisor_counts_with() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"lease_seconds": 0.0}, {"slots": -1}, {"drain_seconds": -5.0}, {"hang_seconds": -1.0}]
+    "asked",
+    [
+        {"lease_seconds": 0.0},
+        {"slots": -1},
+        {"drain_seconds": -5.0},
+        {"hang_seconds": -1.0},
+        {"hang_seconds": math.nan},
+    ],
 )
 def test_negative_times_and_numbers_are_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):

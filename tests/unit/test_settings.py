@@ -86,6 +86,34 @@ def test_two_beats_fit_into_a_lease() -> None:
         Settings(beat_seconds=2.0, lease_seconds=3.9)
 
 
+@pytest.mark.parametrize(("lease", "margin"), [(1.0, 1.0), (1.5, 1.0), (2.0, 5.0)])
+def test_a_lease_that_is_never_trusted_for_a_beat_is_refused(lease: float, margin: float) -> None:
+    with pytest.raises(InvalidArgument, match=r"longer than its margin of . s by more than a beat of 0\.5 s"):
+        Settings(beat_seconds=0.5, lease_seconds=lease, lease_margin_seconds=margin)
+
+
+@pytest.mark.parametrize("value", ["4", True, None, 1e12])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_what_is_no_usable_number_is_refused_by_its_name(name: str, value: Any) -> None:
+    setting: dict[str, Any] = {name: value}
+
+    with pytest.raises(InvalidArgument, match=f"^{name}="):
+        Settings(**setting)
+
+
+def test_a_part_of_a_slot_is_refused() -> None:
+    slots: Any = 2.5
+
+    with pytest.raises(InvalidArgument, match=r"slots=2\.5: must be a whole number"):
+        Settings(slots=slots)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\udcff", 5])
+def test_a_name_that_cannot_be_stored_is_refused(name: Any) -> None:
+    with pytest.raises(InvalidArgument, match="app_name="):
+        Settings(app_name=name)
+
+
 @pytest.mark.parametrize("serializer", ["yaml", "", "JSON"])
 def test_an_unknown_serializer_is_refused(serializer: str) -> None:
     with pytest.raises(InvalidArgument, match="DURUST_SERIALIZER="):
