@@ -89,6 +89,11 @@ class DurableEngine:
         """Return the engine's settings."""
         return self._settings
 
+    @property
+    def database(self) -> str | StateProvider | None:
+        """Return the URL or the provider that the engine was made with; None when the environment is to say it."""
+        return self._database
+
     # Life
 
     def launch(self) -> None:
@@ -137,7 +142,16 @@ class DurableEngine:
     def supervise(
         self, supervision: Supervision, *, database: str | None = None, settings: Settings | None = None
     ) -> None:
-        """Hand an engine that was not launched yet to a supervisor."""
+        """Hand an engine that was not launched yet to a supervisor.
+
+        Raises `InvalidArgument` for one that was: it has an executor of its own, which the supervisor knows nothing of.
+        """
+        if self._engine is not None:
+            raise InvalidArgument(
+                "engine",
+                self,
+                'was launched already; a worker does that, so write it below `if __name__ == "__main__":`',
+            )
         self._supervision = supervision
         self._migrates = False
         if database is not None:

@@ -337,6 +337,7 @@ class Arbiter:
             supervisor_id=self._id,
             modules=config.modules,
             url=config.url,
+            is_url_chosen=config.is_url_chosen,
             queues=config.queues,
             settings=dict(config.overrides),
             verbose=config.is_verbose,

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
@@ -107,6 +108,7 @@ def up(
         config = Config.read(
             modules,
             url=url,
+            is_url_chosen=click.get_current_context().get_parameter_source("url") is not ParameterSource.DEFAULT,
             workers=workers,
             slots=slots,
             queues=queues,

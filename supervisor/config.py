@@ -31,6 +31,8 @@ class Config:
     modules: tuple[str, ...]
     """What each worker imports, in this order; at most one names an engine, as in `shop.app:engine`."""
     url: str
+    is_url_chosen: bool
+    """Whether somebody named it; otherwise it is the default."""
     workers: int
     queues: tuple[str, ...] | None
     """The queues to serve; None: all that the application declares."""
@@ -49,6 +51,7 @@ class Config:
         modules: Sequence[str],
         *,
         url: str,
+        is_url_chosen: bool = True,
         workers: str = "auto",
         slots: int | None = None,
         queues: str | None = None,
@@ -80,6 +83,7 @@ class Config:
         return cls(
             modules=_check_modules(modules),
             url=url,
+            is_url_chosen=is_url_chosen,
             workers=_read_workers(workers),
             queues=_read_queues(queues),
             settings=settings,

@@ -156,6 +156,8 @@ class Brief(msgspec.Struct, frozen=True, tag="brief"):
     modules: tuple[str, ...]
     url: str
     """Here and not on the command line or in the environment, because it may hold a password."""
+    is_url_chosen: bool
+    """Whether somebody named it; otherwise it is the default."""
     queues: tuple[str, ...] | None
     settings: dict[str, Any]
     """The settings that differ from the defaults, by name."""

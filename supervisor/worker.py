@@ -89,6 +89,12 @@ class Worker:
         # As a script would find it, whatever way this interpreter was started.
         sys.path.insert(0, str(Path.cwd()))
         named = load_engine(brief.modules)
+        own = named.database if named is not None else None
+        if own is not None and own != brief.url and not brief.is_url_chosen:
+            raise ApplicationFault(
+                "the application's engine names a database of its own, which the supervisor cannot see: "
+                "name it here too, by --db or DURUST_DATABASE_URL"
+            )
         base = Settings.load() if named is None else named.settings
         settings = replace(base, **brief.settings)
         lease = PageLease(self._page, brief.index, settings.lease_seconds, settings.lease_margin_seconds)
@@ -105,6 +111,11 @@ class Worker:
         else:
             engine = named
             engine.supervise(supervision, database=brief.url, settings=settings)
+        if not engine.workflow_names():
+            raise ApplicationFault(
+                f"{', '.join(brief.modules)}: no workflow is registered there, so there is nothing to run; "
+                "decorate one with @durust.workflow, or name the engine that knows it, as in MODULE:engine"
+            )
         self._fence = Fence(
             open_provider(brief.url, app_name=settings.app_name),
             brief.executor_id,

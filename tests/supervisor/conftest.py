@@ -102,10 +102,10 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def durust(spawn: Spawn, ledger: Ledger) -> Callable[..., Spawned]:
-    """Return `durust(*arguments, env={})`, which runs the command line in the folder of applications."""
+    """Return `durust(*arguments, env={}, cwd=)`, which runs the command line, in the folder of applications."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None) -> Spawned:
-        return spawn("-c", COMMAND, *arguments, env={"LEDGER": str(ledger.path), **(env or {})}, cwd=APPS)
+    def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path = APPS) -> Spawned:
+        return spawn("-c", COMMAND, *arguments, env={"LEDGER": str(ledger.path), **(env or {})}, cwd=cwd)
 
     return run
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.conftest import StartUp
+from durust.storage.opening import VARIABLES
+from tests.supervisor.conftest import APPS, StartUp
 from tests.support.processes import Spawned
 
 Durust = Callable[..., Spawned]
@@ -30,6 +31,11 @@ def database(tmp_path: Path) -> str:
         ("engined:motor", "module 'engined' has no 'motor'"),
         ("engined:not_an_engine", "engined:not_an_engine is of type str; name a DurableEngine"),
         ("nowhere", "there is no module 'nowhere' in"),
+        ("launched:engine", "was launched already; a worker does that, so write it below `if __name__ =="),
+        (
+            "idle",
+            "idle: no workflow is registered there, so there is nothing to run; decorate one with @durust.workflow",
+        ),
     ],
 )
 def test_an_application_that_does_not_load_is_named_once_and_not_tried_for_ever(
@@ -40,6 +46,29 @@ def test_an_application_that_does_not_load_is_named_once_and_not_tried_for_ever(
     assert process.wait() == 1
     assert line in last_line(process)
     assert process.stderr.count(line) == 1
+
+
+def test_a_database_that_only_the_application_names_is_asked_for(
+    durust: Durust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+    process = durust(
+        "up",
+        "engined:engine",
+        "--workers",
+        "1",
+        "--pidfile",
+        str(tmp_path / "up.pid"),
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(APPS)},
+    )
+
+    assert process.wait() == 1
+    assert "names a database of its own, which the supervisor cannot see: name it here too, by --db" in last_line(
+        process
+    )
 
 
 def test_verbose_shows_where_an_application_failed(up: StartUp, database: str) -> None:

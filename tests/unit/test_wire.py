@@ -149,6 +149,7 @@ def test_a_full_page_of_a_status_fits_into_a_frame() -> None:
 
 def test_reports_of_a_lifeline_keep_their_kind() -> None:
     brief = Brief(
+        is_url_chosen=True,
         index=0,
         executor_id="du:x",
         supervisor_id="su:x",

@@ -1,0 +1,3 @@
+"""An application without a workflow."""
+
+from __future__ import annotations
