@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from durust.codec import UNTYPED, Codec
 from durust.engine.watcher import Ending, ending_of
 from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, WorkflowCancelled, WorkflowNotFound
 from durust.model.filters import ListFilter
+from durust.model.retry import duration_seconds
 from durust.model.status import Status
 
 if TYPE_CHECKING:
@@ -45,21 +48,22 @@ class WorkflowHandle(Generic[T]):
             raise WorkflowNotFound(self._id)
         return rows[0]
 
-    def get_result(self, timeout: float | None = None) -> T:
+    def get_result(self, timeout: float | timedelta | None = None) -> T:
         """Wait for the workflow to end and return its result, or raise its error.
 
         Raises `TimeoutError` after *timeout* seconds, and the workflow goes on; `WorkflowCancelled`;
-        `MaxRecoveryAttemptsExceeded`; `WorkflowNotFound` when the row was deleted. On a running event loop it raises
-        `RuntimeError`: await the handle instead.
+        `MaxRecoveryAttemptsExceeded`; `WorkflowNotFound` when the row was deleted; `InvalidArgument` for a timeout that
+        cannot be meant. On a running event loop it raises `RuntimeError`: await the handle instead.
         """
         ensure_no_loop("handle.get_result()", "await handle.aio.get_result()")
+        seconds = _patience(timeout)
         if (ended := self._look()) is not None:
             return self._read(ended)
         future = self._engine.watcher.watch(self._id)
         try:
-            ending = future.result(timeout)
+            ending = future.result(seconds)
         except TimeoutError:
-            raise TimeoutError(f"workflow {self._id} did not end within {timeout:g} s; it goes on") from None
+            raise TimeoutError(f"workflow {self._id} did not end within {seconds:g} s; it goes on") from None
         finally:
             self._engine.watcher.abandon(self._id, future)
         return self._read(ending)
@@ -110,18 +114,21 @@ class AsyncWorkflowHandle(Generic[T]):
         """Read the workflow as the database holds it. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._handle.get_status)
 
-    async def get_result(self, timeout: float | None = None) -> T:  # noqa: ASYNC109  the public name, as in the twin
+    async def get_result(
+        self,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109  the public name, as in the twin
+    ) -> T:
         """Wait for the workflow to end and return its result, or raise its error, as the blocking twin does."""
-        handle = self._handle
+        handle, seconds = self._handle, _patience(timeout)
         ended = await asyncio.to_thread(handle._look)  # noqa: SLF001  the two views of one handle
         if ended is not None:
             return handle._read(ended)  # noqa: SLF001  the two views of one handle
         future = handle._engine.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 ending = await asyncio.wrap_future(future)
         except TimeoutError:
-            raise TimeoutError(f"workflow {handle.id} did not end within {timeout:g} s; it goes on") from None
+            raise TimeoutError(f"workflow {handle.id} did not end within {seconds:g} s; it goes on") from None
         finally:
             handle._engine.watcher.abandon(handle.id, future)  # noqa: SLF001  the two views of one handle
         return handle._read(ending)  # noqa: SLF001  the two views of one handle
@@ -129,6 +136,10 @@ class AsyncWorkflowHandle(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the workflow to end and return its result, or raise its error."""
         return self.get_result().__await__()
+
+
+def _patience(timeout: float | timedelta | None) -> float | None:
+    return None if timeout is None else min(duration_seconds("timeout", timeout), threading.TIMEOUT_MAX)
 
 
 def ensure_no_loop(asked: str, instead: str) -> None:

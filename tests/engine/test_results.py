@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -247,6 +248,25 @@ def test_a_result_that_is_not_there_in_time_leaves_the_workflow_running(stage: S
         handle.get_result(0.05)
     gate.set()
     assert handle.get_result(PATIENCE) is True
+
+
+def test_a_timeout_is_a_duration_like_any_other(stage: Stage) -> None:
+    gate = threading.Event()
+
+    def wait(ctx: SyncDurableContext) -> bool:
+        return ctx.step("wait", lambda: gate.wait(PATIENCE))
+
+    handle = stage.launch(wait).run_workflow("wait")
+
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.05 s; it goes on"):
+        handle.get_result(timedelta(milliseconds=50))
+    gate.set()
+    assert handle.get_result(1e300) is True
+    for timeout in (-1, math.nan, "5"):
+        with pytest.raises(InvalidArgument, match="timeout="):
+            handle.get_result(timeout)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match="timeout="):
+            asyncio.run(handle.aio.get_result(timeout))  # type: ignore[arg-type]
 
 
 def test_a_handle_is_shared_by_threads_and_tasks_and_read_again(stage: Stage, paint: Paint) -> None:
