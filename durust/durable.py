@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
@@ -25,6 +26,7 @@ from durust.model.filters import ListFilter, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.retry import duration_seconds
 from durust.queue import WorkflowQueue
 from durust.settings import Settings
 from durust.starter import NO_OPTIONS, Named, Starter, checked
@@ -128,16 +130,21 @@ class DurableEngine:
                 raise
             self._engine = engine
 
-    def close(self, drain_seconds: float | None = None) -> None:
-        """Stop taking work, wait at most *drain_seconds* for what runs, hand back the rest, and close the database."""
+    def close(self, drain_seconds: float | timedelta | None = None) -> None:
+        """Stop taking work, wait at most *drain_seconds* for what runs, hand back the rest, and close the database.
+
+        Raises `InvalidArgument`, with nothing done, for a duration that cannot be meant.
+        """
+        chosen = self._settings.drain_seconds if drain_seconds is None else drain_seconds
+        seconds = duration_seconds("drain_seconds", chosen)
         with self._mutex:
             engine, self._engine = self._engine, None
         if engine is not None:
-            engine.close(self._settings.drain_seconds if drain_seconds is None else drain_seconds, "closed")
+            engine.close(seconds, "closed")
 
-    def drain(self, timeout_seconds: float) -> bool:
+    def drain(self, timeout_seconds: float | timedelta) -> bool:
         """Stop taking work and let what runs finish or park; True when nothing had to be handed back."""
-        return self._live("drain").drain(timeout_seconds)
+        return self._live("drain").drain(duration_seconds("timeout_seconds", timeout_seconds))
 
     def supervise(
         self, supervision: Supervision, *, database: str | None = None, settings: Settings | None = None
@@ -335,17 +342,24 @@ class AsyncDurableEngine:
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
         try:
-            await asyncio.to_thread(self._engine.launch)
+            await _see_through(self._engine.launch)
         except BaseException:
-            self._engine._adopted = None  # noqa: SLF001  the two views of one engine
+            # A launch that nobody waits for any more may have succeeded, and then nobody would ever close the engine.
+            await self.close(0)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._engine.close)
-        self._engine._adopted = None  # noqa: SLF001  the two views of one engine
+        await self.close()
+
+    async def close(self, drain_seconds: float | timedelta | None = None) -> None:
+        """Stop and close the engine, as the blocking twin does."""
+        try:
+            await _see_through(lambda: self._engine.close(drain_seconds))
+        finally:
+            self._engine._adopted = None  # noqa: SLF001  the two views of one engine
 
     async def run_workflow(
         self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
@@ -370,6 +384,21 @@ class AsyncDurableEngine:
         """Put a workflow on a queue, as the blocking twin does."""
         return await asyncio.to_thread(lambda: self._engine.enqueue(queue, workflow, *args, options=options, **kwargs))
 
+    async def enqueue_many(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: Named,
+        arguments: Iterable[tuple[Any, ...]],
+        *,
+        options: Iterable[WorkflowOptions] | None = None,
+    ) -> list[WorkflowHandle[Any]]:
+        """Put many runs of one workflow on a queue, as the blocking twin does."""
+        return await asyncio.to_thread(self._engine.enqueue_many, queue, workflow, arguments, options=options)
+
+    async def recover(self) -> list[WorkflowHandle[Any]]:
+        """Resume, now, what processes of this host left behind that are gone, as the blocking twin does."""
+        return await asyncio.to_thread(self._engine.recover)
+
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(lambda: self._engine.retrieve_workflow(workflow_id, type=type))
@@ -381,3 +410,15 @@ class AsyncDurableEngine:
     async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._engine.list_steps, workflow_id)
+
+
+async def _see_through(work: Callable[[], None]) -> None:
+    """Call *work* in a thread and wait for its end, also when this task is cancelled meanwhile: a thread is not."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        # Looked at, so that asyncio does not complain that nobody did.
+        _ = task.cancelled() or task.exception()
+        raise

@@ -18,10 +18,11 @@ from durust import (
     NotInWorkflow,
     NotLaunched,
     SyncDurableContext,
+    WorkflowQueue,
     workflow,
 )
 from tests.engine.colours import Paint
-from tests.engine.stage import PATIENCE, Stage
+from tests.engine.stage import PATIENCE, Stage, own_threads
 
 USER: ContextVar[str] = ContextVar("user", default="nobody")
 
@@ -207,6 +208,93 @@ def test_the_awaiting_views_answer_on_any_loop(stage: Stage, paint: Paint) -> No
         return result, await again.aio.get_result(PATIENCE), len(steps), len(rows), str(status.status), started
 
     assert asyncio.run(ask()) == (7, 7, 1, 1, "SUCCESS", 8)
+
+
+def test_an_engine_that_is_entered_on_a_loop_runs_async_bodies_there(stage: Stage) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def one() -> int:
+        loops.append(asyncio.get_running_loop())
+        return 1
+
+    async def awaited(ctx: DurableContext) -> int:
+        loops.append(asyncio.get_running_loop())
+        return await ctx.step("one", one)
+
+    def plain(ctx: SyncDurableContext) -> int:
+        return ctx.step("one", one)
+
+    engine = stage.make_engine()
+    engine.register("awaited", awaited)
+    engine.register("plain", plain)
+
+    async def work() -> None:
+        async with engine.aio as entered:
+            assert await entered.start("awaited") == 1
+            assert await entered.start("plain") == 1
+        assert loops == [asyncio.get_running_loop()] * 3
+
+    asyncio.run(work())
+
+    assert own_threads() == []
+    with engine:
+        assert engine.start("awaited") == 1
+
+
+def test_an_engine_whose_entering_was_cancelled_is_closed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = stage.make_engine()
+    launched, cancelled = threading.Event(), threading.Event()
+    launch = engine.launch
+
+    def launch_and_wait() -> None:
+        launch()
+        launched.set()
+        cancelled.wait(PATIENCE)
+
+    monkeypatch.setattr(engine, "launch", launch_and_wait)
+
+    async def enter() -> None:
+        async with engine.aio:
+            raise AssertionError("entered")
+
+    async def hurry() -> None:
+        task = asyncio.create_task(enter())
+        await asyncio.to_thread(launched.wait, PATIENCE)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(cancelled.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(hurry())
+
+    assert own_threads() == []
+
+
+def test_many_are_queued_from_a_loop(stage: Stage) -> None:
+    def work(_: SyncDurableContext, number: int) -> int:
+        return number
+
+    engine = stage.make_engine()
+    engine.register("work", work)
+    queue = WorkflowQueue("crowd")
+
+    async def ask() -> list[int]:
+        async with engine.aio as entered:
+            handles = await entered.enqueue_many(queue, "work", [(1,), (2,)])
+            assert await entered.recover() == []
+            return [await handle for handle in handles]
+
+    assert asyncio.run(ask()) == [1, 2]
+
+
+def test_a_close_that_cannot_be_meant_leaves_the_engine_running(stage: Stage) -> None:
+    engine = stage.launch()
+
+    with pytest.raises(InvalidArgument, match="drain_seconds=-1"):
+        engine.close(-1)
+
+    assert engine.vitals().state == "LIVE"
+    engine.close(timedelta(seconds=1))
 
 
 def test_an_async_result_that_is_not_there_in_time_leaves_the_workflow_running(stage: Stage) -> None:
