@@ -105,13 +105,10 @@ def workflow(
     Raises `InvalidArgument` for a signature without a context or with a parameter `options`, `WorkflowConflict` when
     the name stands for other code.
     """
-    if serializer not in {None, "json", "pickle"}:
-        raise InvalidArgument("serializer", serializer, "must be 'json' or 'pickle'")
 
     def register(function: Callable[..., Any]) -> Workflow[Any, Any]:
-        return Workflow(
-            REGISTRY.add(Definition(name or function.__qualname__, function, max_recovery_attempts, serializer))
-        )
+        chosen = _chosen_name("workflow", name, function)
+        return Workflow(REGISTRY.add(Definition(chosen, function, max_recovery_attempts, serializer)))
 
     return register if fn is None else register(fn)
 
@@ -137,6 +134,14 @@ def step(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, **
     chosen = StepOptions(**options)
 
     def wrap(function: Callable[..., Any]) -> Step[Any, Any]:
-        return Step(function, name or function.__qualname__, chosen)
+        return Step(function, _chosen_name("step", name, function), chosen)
 
     return wrap if fn is None else wrap(fn)
+
+
+def _chosen_name(what: str, name: str | None, function: Callable[..., Any]) -> str:
+    if isinstance(function, Workflow | Step) or not hasattr(function, "__qualname__"):
+        raise InvalidArgument(
+            what, function, f"@durust.{what} decorates a function; its options are given by name, as in name='...'"
+        )
+    return function.__qualname__ if name is None else name

@@ -73,9 +73,19 @@ class DurableEngine:
     # Registration
 
     def register(self, name: str, fn: Callable[..., Any] | Workflow[Any, Any], **options: Any) -> Workflow[Any, Any]:
-        """Register a workflow by hand, for this engine only. Options and errors are those of `durust.workflow`."""
-        function = fn.fn if isinstance(fn, Workflow) else fn
-        return Workflow(self._registry.add(Definition(name, function, **options)))
+        """Register a workflow by hand, for this engine only.
+
+        Options and errors are those of `durust.workflow`; a decorated one keeps its options where no others are given.
+        """
+        if isinstance(fn, Workflow):
+            decorated = fn.definition
+            options = {
+                "max_recovery_attempts": decorated.max_recovery_attempts,
+                "serializer": decorated.serializer,
+                **options,
+            }
+            fn = fn.fn
+        return Workflow(self._registry.add(Definition(name, fn, **options)))
 
     def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
         """Declare a queue for this engine."""

@@ -37,6 +37,14 @@ class Definition:
     def __post_init__(self) -> None:
         """Check the name and the signature."""
         check_name("workflow name", self.name)
+        if not callable(self.fn):
+            raise InvalidArgument(
+                "workflow", self.fn, "must be a function; options are given by name, as in name='...'"
+            )
+        if inspect.isgeneratorfunction(self.fn) or inspect.isasyncgenfunction(self.fn):
+            raise InvalidArgument("workflow", self.name, "is a generator, and a workflow returns one result")
+        if self.serializer not in {None, "json", "pickle"}:
+            raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
         object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.fn))
         parameters = list(inspect.signature(self.fn).parameters.values())
         if not parameters or parameters[0].kind not in {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from durust import DurableEngine, step, workflow
 from durust.engine.registry import Definition, Registry
 from durust.errors import InvalidArgument, WorkflowConflict, WorkflowNotRegistered
 from durust.model.queues import QueueDefinition
@@ -176,6 +177,7 @@ def test_another_name_is_another_version() -> None:
 
 
 HIDDEN = """
+from durust import DurableEngine, step, workflow
 from durust.engine.registry import Definition
 namespace = {}
 exec("def ship(ctx, item): return item in {'one', 'two', 'three', 'four'} and (lambda: {'five', 'six'})()", namespace)
@@ -238,3 +240,43 @@ def test_both_colours_are_told_apart() -> None:
 
     assert Definition("ship", awaited).is_async
     assert not Definition("ship", ship).is_async
+
+
+def test_what_is_no_function_of_one_result_is_refused() -> None:
+    def numbers(_: Any) -> Iterator[int]:
+        yield 1
+
+    async def later(_: Any) -> AsyncIterator[int]:
+        yield 1
+
+    for fn in (numbers, later):
+        with pytest.raises(InvalidArgument, match="is a generator, and a workflow returns one result"):
+            Definition("ship", fn)
+    text: Any = "ship"
+    with pytest.raises(InvalidArgument, match="must be a function"):
+        Definition("ship", text)
+
+
+def test_an_unknown_serializer_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="serializer='xml'"):
+        Definition("ship", ship, serializer="xml")
+
+
+@pytest.mark.parametrize("decorate", [step, workflow])
+def test_a_decorator_says_what_it_decorates(decorate: Any) -> None:
+    for wrong in ("ship", step(ship)):
+        with pytest.raises(InvalidArgument, match=r"decorates a function; its options are given by name, as in name='"):
+            decorate(wrong)
+    with pytest.raises(InvalidArgument, match="must not be empty"):
+        decorate(name="")(ship)
+
+
+def test_a_decorated_workflow_keeps_its_options_under_another_name() -> None:
+    decorated = workflow(name="registry.kept", max_recovery_attempts=3, serializer="pickle")(ship)
+    engine = DurableEngine("memory://")
+
+    same = engine.register("ship", decorated).definition
+    other = engine.register("ship too", decorated, serializer="json").definition
+
+    assert (same.max_recovery_attempts, same.serializer) == (3, "pickle")
+    assert (other.max_recovery_attempts, other.serializer) == (3, "json")
