@@ -65,8 +65,8 @@ class Member:
 class Arbiter:
     """Keeps the wanted number of workers running until it is told to end."""
 
-    def __init__(self, config: Config, provider: StateProvider, say: Callable[[str], None]) -> None:
-        self._config, self._say = config, say
+    def __init__(self, config: Config, provider: StateProvider, say: Callable[[str], None], signals: Signals) -> None:
+        self._config, self._say, self._signals = config, say, signals
         settings = config.settings
         self._id = f"su:{clock.random_token(26)}"
         self._wanted = Wanted(
@@ -80,7 +80,6 @@ class Arbiter:
         self._died = self._handed_back = self._stops = 0
         self._looked_at = clock.monotonic()
         self._told_at = self._idle_since = 0.0
-        self._signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD), ignored=(signal.SIGHUP,))
         self._page = Page.make(config.workers)
         self._ear = open_ear(cluster_of(config.pidfile), has_zmq=config.has_zmq)
         self._database = Database(provider, self._id, settings, self._page, self._signals.wake)
@@ -93,13 +92,12 @@ class Arbiter:
         return code
 
     def close(self) -> None:
-        """Kill what still runs, stop all threads, close all sockets."""
+        """Kill what still runs, stop all threads, close all sockets; the signals are their owner's."""
         for member in self._members.values():
             member.child.kill()
             member.child.close()
         self._ear.close()
         self._database.close()
-        self._signals.close()
 
     def _turn(self) -> int | None:
         self._hear()
@@ -127,7 +125,7 @@ class Arbiter:
                 descriptors.append(member.child.lifeline.fileno())
         ready = self._ear.poll(descriptors, TICK_SECONDS)
         self._signals.clear()
-        stops = self._signals.counts[signal.SIGTERM] + self._signals.counts[signal.SIGINT]
+        stops = stops_asked(self._signals)
         for _ in range(stops - self._stops):
             self._end(quick=self._wanted.drain_since is not None)
         self._stops = stops
@@ -387,6 +385,16 @@ class Arbiter:
             left = max(0.0, self._wanted.drain_since + self._wanted.drain_seconds - now)
             self._say(f"draining: {running} running, {left:.0f} s left")
         self._told_at = now
+
+
+def hear_signals() -> Signals:
+    """Count, from now on, the signals that a supervisor acts on."""
+    return Signals((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD), ignored=(signal.SIGHUP,))
+
+
+def stops_asked(signals: Signals) -> int:
+    """Return how often a signal has asked for the end."""
+    return signals.counts[signal.SIGTERM] + signals.counts[signal.SIGINT]
 
 
 def _count(number: int, noun: str) -> str:

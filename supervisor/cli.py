@@ -21,14 +21,17 @@ from durust.commands.database import database_option, verbose_option
 from durust.commands.db import db
 from durust.commands.exits import Exit, one_clear_line
 from durust.storage.provider import StateProvider
-from durust.supervisor.arbiter import Arbiter
+from durust.supervisor.arbiter import Arbiter, hear_signals, stops_asked
 from durust.supervisor.config import HANG_SECONDS_DEFAULT, Config
 from durust.supervisor.hosting import open_database
 from durust.supervisor.pidfile import Pidfile, default_pidfile
 from durust.supervisor.remote import Overview, Remote
+from durust.supervisor.signals import Signals
 
 # Threads that wait for a database which does not answer must not keep an ended supervisor.
 EXIT_SECONDS = 2.0
+# How late a second signal is noticed while the database is being opened.
+LOOK_SECONDS = 0.1
 
 pidfile_option = click.option(
     "--pidfile",
@@ -126,25 +129,50 @@ def up(
 def supervise(config: Config) -> int:
     """Hold the pidfile, open the database and run the workers; return the exit code."""
     held = Pidfile.take(config.pidfile)
+    # From here on, so that no signal leaves a database server behind that is just being started.
+    signals = hear_signals()
     try:
-        provider, config = open_database(config)
+        with _impatience(signals):
+            provider, config = open_database(config)
         try:
-            if config.is_migrating:
-                provider.migrate()
-            else:
-                provider.check()
+            with _impatience(signals):
+                if config.is_migrating:
+                    provider.migrate()
+                else:
+                    provider.check()
             queues = ", ".join(config.queues) if config.queues else "all declared"
             who = f"{config.workers} worker{'s'[: config.workers != 1]} of {config.settings.slots} slots"
             say(f"{who}, queues: {queues}, database {provider.name}, pid {os.getpid()}")
-            return _run(config, provider)
+            return _run(config, provider, signals)
         finally:
             provider.close()
     finally:
+        signals.close()
         held.release()
 
 
-def _run(config: Config, provider: StateProvider) -> int:
-    arbiter = Arbiter(config, provider, say)
+@contextmanager
+def _impatience(signals: Signals) -> Iterator[None]:
+    """Let a first signal wait for the database, and a second one end the process where it stands."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(LOOK_SECONDS):
+            if stops_asked(signals) > 1:
+                say("ended before the database was ready")
+                os._exit(Exit.FAILED)
+
+    thread = threading.Thread(target=watch, name="durust-impatience", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _run(config: Config, provider: StateProvider, signals: Signals) -> int:
+    arbiter = Arbiter(config, provider, say, signals)
     code: int = Exit.FAILED
     try:
         code = arbiter.run()
