@@ -70,7 +70,10 @@ class Arbiter:
         settings = config.settings
         self._id = f"su:{clock.random_token(26)}"
         self._wanted = Wanted(
-            workers=config.workers, drain_seconds=settings.drain_seconds, hang_seconds=config.hang_seconds
+            workers=config.workers,
+            drain_seconds=settings.drain_seconds,
+            hang_seconds=config.hang_seconds,
+            lease_seconds=settings.lease_seconds,
         )
         self._past = Past()
         self._deaths: deque[Death] = deque(maxlen=DEATHS_PER_WORKER * config.workers)

@@ -52,6 +52,8 @@ class Wanted:
     drain_seconds: float
     hang_seconds: float
     """How long a worker may show no progress; 0: for ever."""
+    lease_seconds: float
+    """How long a worker keeps what it holds without a beat."""
     drain_since: float | None = None
     """Since when it should end in order; None: it should run."""
     quick_since: float | None = None
@@ -215,6 +217,9 @@ def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
         return []
     if child.is_lost and child.state in _WORKING:
         return [Kill(child.index, "its lease was lost")]
+    if wanted.hang_seconds > 0 and child.is_stopped and child.silent_seconds > wanted.lease_seconds + GRACE_SECONDS:
+        # Nobody beats for it, and on a host of its own nobody else would ever take over what it holds.
+        return [Kill(child.index, "it was stopped for longer than its lease")]
     if child.is_hung(wanted.hang_seconds):
         if child.stacks_at is None:
             return [Stacks(child.index)]

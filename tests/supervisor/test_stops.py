@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -151,10 +152,27 @@ def test_a_worker_that_is_stopped_alone_loses_its_lease_and_ends_when_it_continu
     psutil.Process(worker_pid).suspend()
     eventually(lambda: provider.executors(ExecutorQuery(states=("DEAD",))))
 
-    psutil.Process(worker_pid).resume()
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(worker_pid).resume()
 
     # By its supervisor, or by itself where it is quicker.
     eventually(lambda: not is_alive(worker_pid))
     (tmp_path / "gate").touch()
     eventually(lambda: count(provider, Status.SUCCESS) == 1)
     assert ledger.faults([name], steps.PLACES) == []
+
+
+def test_a_worker_that_stays_stopped_is_replaced_when_its_lease_has_ended(
+    up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path
+) -> None:
+    supervisor = up("steps", *OPTIONS, url=url)
+    name = enqueue_one(provider, steps.gated, str(tmp_path / "gate"))
+    worker_pid = eventually(lambda: next((entry.pid for entry in ledger.entries()), 0))
+
+    psutil.Process(worker_pid).suspend()
+
+    supervisor.wait_until_up(2)
+    (tmp_path / "gate").touch()
+    eventually(lambda: count(provider, Status.SUCCESS) == 1)
+    assert ledger.faults([name], steps.PLACES) == []
+    assert "is killed: it was stopped for longer than its lease" in supervisor.said

@@ -26,7 +26,7 @@ from durust.supervisor.plan import (
 
 
 def wanted(workers: int = 1, **facts: Any) -> Wanted:
-    return Wanted(workers=workers, **{"drain_seconds": 30.0, "hang_seconds": 120.0, **facts})
+    return Wanted(workers=workers, **{"drain_seconds": 30.0, "hang_seconds": 120.0, "lease_seconds": 10.0, **facts})
 
 
 def make_living(index: int = 0, **facts: Any) -> Living:
@@ -256,3 +256,21 @@ def test_beats_are_withheld_from_whoever_may_not_work(facts: dict[str, Any], *, 
 )
 def test_an_end_is_told_in_words(returncode: int, said: str) -> None:
     assert describe(returncode) == said
+
+
+@pytest.mark.parametrize(
+    ("hang_seconds", "facts", "actions"),
+    [
+        (120.0, {"silent_seconds": 12.1}, [Kill(0, "it was stopped for longer than its lease")]),
+        (120.0, {"silent_seconds": 11.9}, []),
+        (120.0, {"silent_seconds": 12.1, "is_stopped": False}, []),
+        # Somebody who debugs it has asked for this.
+        (0.0, {"silent_seconds": 1000.0}, []),
+    ],
+)
+def test_a_worker_that_stays_stopped_gives_up_what_it_holds(
+    hang_seconds: float, facts: dict[str, Any], actions: list[Any]
+) -> None:
+    child = make_living(**{"is_stopped": True, **facts})
+
+    assert plan(wanted(hang_seconds=hang_seconds), [child], Past(), now=100.0) == actions
