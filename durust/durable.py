@@ -133,8 +133,9 @@ class DurableEngine:
                 engine.start()
                 if self._supervision is None:
                     engine.recover()
-                # What was recovered a moment ago may be of another version too.
-                engine.warn_of_stranded()
+                if self._supervision is None or self._supervision.is_spokesman:
+                    # What was recovered a moment ago may be of another version too.
+                    engine.warn_of_stranded()
             except BaseException:
                 engine.close(0, "its launch failed")
                 raise

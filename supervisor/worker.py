@@ -104,6 +104,7 @@ class Worker:
             lease=lease,
             hints=self._hints,
             queues=brief.queues,
+            is_spokesman=brief.index == 0,
         )
         if named is None:
             # The supervisor has brought the schema up already, or was told not to.

@@ -31,3 +31,5 @@ class Supervision:
     hints: Listener
     queues: tuple[str, ...] | None = None
     """The queues to serve; None for all that are declared."""
+    is_spokesman: bool = True
+    """Whether this one says what each worker of the supervisor finds alike."""

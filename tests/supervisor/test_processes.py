@@ -12,10 +12,12 @@ import psutil
 import pytest
 import zmq
 
-from durust.model.writes import StoreQueue
+from durust.codec import Codec
+from durust.model.writes import StartWorkflow, StoreQueue
 from durust.storage.opening import open_provider
 from durust.supervisor.control import addresses
 from durust.supervisor.pidfile import cluster_of
+from tests.supervisor.apps import steps
 from tests.supervisor.conftest import StartUp
 from tests.support.processes import Spawned
 from tests.support.waiting import eventually
@@ -100,6 +102,22 @@ def test_a_queue_that_is_only_stored_can_be_served(up: StartUp, url: str) -> Non
     supervisor = up("steps", "--workers", "1", "--queues", "stored", url=url)
 
     supervisor.wait_until_up(1)
+
+
+def test_runs_that_wait_for_another_version_are_told_of_once(up: StartUp, url: str) -> None:
+    provider = open_provider(url)
+    provider.migrate()
+    writer = provider.writer()
+    encoded = Codec().dump_arguments(steps.job.definition.shape, ("old", 0.0), {})
+    old = StartWorkflow("old", steps.job.name, encoded.text, encoded.serialization, "old", "durust", app_version="old")
+    writer.commit([old])
+    writer.close()
+    provider.close()
+
+    supervisor = up("steps", "--workers", "2", url=url)
+
+    supervisor.wait_until_up(2)
+    assert supervisor.said.count("another version of their code began and that wait for it: 1, namely old (job)") == 1
 
 
 def test_the_status_names_each_worker(up: StartUp, durust: Durust, url: str) -> None:
