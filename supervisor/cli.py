@@ -122,15 +122,19 @@ def up(
             is_migrating=is_migrating,
             is_verbose=is_verbose,
         )
-        code = supervise(config)
+        # From here on, so that no signal leaves a database server behind that is just being started.
+        signals = hear_signals()
+        try:
+            code = supervise(config, signals)
+        finally:
+            # One more signal must not change how an end looks that is all but over.
+            signals.silence()
     raise click.exceptions.Exit(code)
 
 
-def supervise(config: Config) -> int:
+def supervise(config: Config, signals: Signals) -> int:
     """Hold the pidfile, open the database and run the workers; return the exit code."""
     held = Pidfile.take(config.pidfile)
-    # From here on, so that no signal leaves a database server behind that is just being started.
-    signals = hear_signals()
     try:
         with _impatience(signals):
             provider, config = open_database(config)
@@ -147,7 +151,6 @@ def supervise(config: Config) -> int:
         finally:
             provider.close()
     finally:
-        signals.close()
         held.release()
 
 

@@ -46,6 +46,11 @@ class Signals:
         except BlockingIOError:
             return
 
+    def silence(self) -> None:
+        """Ignore from now on what was counted, in a process that is about to end."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
     def close(self) -> None:
         """Put everything back as it was."""
         for number, handler in self._before.items():

@@ -74,6 +74,19 @@ def test_a_signal_ends_an_idle_supervisor_in_order(up: StartUp, url: str, number
     assert "killed" not in supervisor.said
 
 
+def test_signals_that_do_not_stop_coming_leave_the_end_as_it_is(up: StartUp, url: str) -> None:
+    supervisor = up("steps", "--workers", "1", url=url)
+    supervisor.wait_until_up(1)
+
+    def has_ended_under_signals() -> bool:
+        supervisor.signal(signal.SIGTERM)
+        return not supervisor.process.running
+
+    eventually(has_ended_under_signals)
+
+    assert supervisor.process.wait() == 0
+
+
 def test_a_hangup_is_ignored(up: StartUp, url: str) -> None:
     supervisor = up("steps", "--workers", "1", url=url)
     supervisor.wait_until_up(1)

@@ -12,6 +12,7 @@ import pytest
 from durust.commands.exits import Exit
 from durust.storage.provider import StateProvider
 from durust.supervisor import cli
+from durust.supervisor.arbiter import hear_signals
 from durust.supervisor.config import Config
 from durust.supervisor.hosting import open_database
 
@@ -41,7 +42,11 @@ def test_a_signal_while_the_database_is_opened_ends_in_order(
     # It would end this process, which goes on.
     monkeypatch.setattr(cli, "_force_end", lambda _: None)
 
-    assert cli.supervise(config) == Exit.OK
+    signals = hear_signals()
+    try:
+        assert cli.supervise(config, signals) == Exit.OK
+    finally:
+        signals.close()
 
     said = capsys.readouterr().err
     assert "durust: ended after" in said
