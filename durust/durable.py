@@ -211,7 +211,11 @@ class DurableEngine:
     def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
     @overload
     def run_workflow(
-        self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
+        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    def run_workflow(
+        self, workflow: str, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
     ) -> WorkflowHandle[Any]: ...
     def run_workflow(self, workflow: Any, /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
         """Start a workflow in this process and return its handle, once the start is committed.
@@ -234,31 +238,50 @@ class DurableEngine:
     @overload
     def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any: ...
+    def start(self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any) -> R: ...
+    @overload
+    def start(self, workflow: str, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any: ...
     def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Start a workflow and wait for its result; errors are those of `run_workflow` and of `handle.get_result`."""
         ensure_no_loop("engine.start(...)", "await engine.aio.start(...)")
         return self.run_workflow(workflow, *args, **kwargs).get_result()
 
+    @overload
+    def enqueue(
+        self, queue: str | WorkflowQueue, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> WorkflowHandle[R]: ...
+    @overload
     def enqueue(
         self,
         queue: str | WorkflowQueue,
-        workflow: Named,
+        workflow: Workflow[..., R],
+        /,
+        *args: Any,
+        options: WorkflowOptions | None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    def enqueue(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: str,
         /,
         *args: Any,
         options: WorkflowOptions | None = None,
         **kwargs: Any,
-    ) -> WorkflowHandle[Any]:
+    ) -> WorkflowHandle[Any]: ...
+    def enqueue(self, queue: str | WorkflowQueue, workflow: Any, /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
         """Put a workflow on a queue and return its handle, once that is committed.
 
         Raises what `run_workflow` raises, `QueueNotFound`, and `QueueDeduplicated` when the queue holds the
         deduplication id already.
         """
         starter = Starter(self._live("enqueue"))
+        options = checked(kwargs.pop("options", None))
         name = starter.queue_name(queue)
         definition = starter.definition(workflow)
         encoded = starter.encode(definition, args, kwargs)
-        return starter.enqueue(definition, [starter.queued(definition, encoded, checked(options), name)])[0]
+        return starter.enqueue(definition, [starter.queued(definition, encoded, options, name)])[0]
 
     def enqueue_many(
         self,
@@ -372,28 +395,65 @@ class AsyncDurableEngine:
         finally:
             self._engine._adopted = None  # noqa: SLF001  the two views of one engine
 
+    @overload
     async def run_workflow(
-        self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
-    ) -> WorkflowHandle[Any]:
+        self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def run_workflow(
+        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def run_workflow(
+        self, workflow: str, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
+    ) -> WorkflowHandle[Any]: ...
+    async def run_workflow(self, workflow: Any, /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
         """Start a workflow, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._engine.run_workflow(workflow, *args, options=options, **kwargs))
+        return await asyncio.to_thread(lambda: self._engine.run_workflow(workflow, *args, **kwargs))
 
-    async def start(self, workflow: Named, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any:
+    @overload
+    async def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def start(
+        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+    ) -> R: ...
+    @overload
+    async def start(
+        self, workflow: str, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any
+    ) -> Any: ...
+    async def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Start a workflow and await its result."""
-        handle = await self.run_workflow(workflow, *args, options=options, **kwargs)
-        return await handle
+        return await (await self.run_workflow(workflow, *args, **kwargs))
 
+    @overload
+    async def enqueue(
+        self, queue: str | WorkflowQueue, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> WorkflowHandle[R]: ...
+    @overload
     async def enqueue(
         self,
         queue: str | WorkflowQueue,
-        workflow: Named,
+        workflow: Workflow[..., R],
+        /,
+        *args: Any,
+        options: WorkflowOptions | None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    async def enqueue(
+        self,
+        queue: str | WorkflowQueue,
+        workflow: str,
         /,
         *args: Any,
         options: WorkflowOptions | None = None,
         **kwargs: Any,
+    ) -> WorkflowHandle[Any]: ...
+    async def enqueue(
+        self, queue: str | WorkflowQueue, workflow: Any, /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle[Any]:
         """Put a workflow on a queue, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._engine.enqueue(queue, workflow, *args, options=options, **kwargs))
+        return await asyncio.to_thread(lambda: self._engine.enqueue(queue, workflow, *args, **kwargs))
 
     async def enqueue_many(
         self,
