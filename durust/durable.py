@@ -62,6 +62,8 @@ class DurableEngine:
     ) -> None:
         self._database = database
         self._settings = settings or Settings.load(app_name=app_name, slots=slots, serializer=serializer)
+        if isinstance(queues, str):
+            raise InvalidArgument("queues", queues, "must be a sequence of names, as in ['emails']")
         self._queues = tuple(queues) if queues is not None else None
         self._migrates = migrate
         self._supervision = supervision
@@ -320,7 +322,11 @@ class DurableEngine:
         """
         engine = self._live("recover")
         starter = Starter(engine)
-        return [starter.handle(workflow_id, None) for workflow_id in engine.recover()]
+        ids = engine.recover()
+        # An empty list of ids would match none, and it is not worth a question.
+        rows = engine.provider.workflows(ListFilter(workflow_ids=ids, limit=len(ids))) if ids else []
+        names = {row.workflow_id: row.name for row in rows}
+        return [starter.handle(workflow_id, self._registry.find(names.get(workflow_id, ""))) for workflow_id in ids]
 
     def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`.

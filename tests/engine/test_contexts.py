@@ -287,6 +287,11 @@ def test_many_are_queued_from_a_loop(stage: Stage) -> None:
     assert asyncio.run(ask()) == [1, 2]
 
 
+def test_a_text_is_no_sequence_of_queues() -> None:
+    with pytest.raises(InvalidArgument, match=r"queues='emails': must be a sequence of names, as in \['emails'\]"):
+        DurableEngine("memory://", queues="emails")
+
+
 def test_a_close_that_cannot_be_meant_leaves_the_engine_running(stage: Stage) -> None:
     engine = stage.launch()
 

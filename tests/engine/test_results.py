@@ -81,6 +81,21 @@ def test_a_typed_argument_and_result_come_back_as_what_they_were(stage: Stage) -
     assert engine.retrieve_workflow(handle.id).get_result(PATIENCE) == order
 
 
+def test_a_recovered_handle_rebuilds_the_result_as_declared(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order("Ada", datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC), (1, 2))
+
+    def keep(_: SyncDurableContext, order: Order) -> Order:
+        return order
+
+    engine = stage.launch(keep)
+    handle = engine.run_workflow("keep", order)
+    monkeypatch.setattr(engine._live("recover"), "recover", lambda: (handle.id,))
+
+    [recovered] = engine.recover()
+
+    assert recovered.get_result(PATIENCE) == order
+
+
 def test_nothing_comes_back_as_nothing(stage: Stage, paint: Paint) -> None:
     @paint
     def idle(ctx: Any) -> Any:
