@@ -357,6 +357,9 @@ def show(base: Path, folder: Path, workers: str, limit: int | None, console: Con
 @click.option("--folder", type=click.Path(path_type=Path), envvar="DURUST_DEMO_FOLDER", help="Where Postgres runs.")
 def main(files: int | None, workers: str, folder: Path | None) -> None:
     """Index Python's standard library with durust, kill two workers on the way, and compare with a plain loop."""
+    # A demo that is ended from outside takes its supervisor and its database with it, as one that ends by itself does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     console = Console()
     base = (folder or default_folder().with_name("demo")).absolute()
     try:

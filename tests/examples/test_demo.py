@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import re
+import signal
 from pathlib import Path
+
+import psutil
 
 from durust.embedded import Server
 from tests.support.processes import Spawn
@@ -24,6 +27,17 @@ def test_the_demo_kills_two_workers_and_counts_what_a_plain_loop_counts(spawn: S
     assert "the plain loop over the same files counts the same" in said
     assert re.search(r"files +│ 60 ", said)
     assert re.search(r"workflows run +│ 60 ", said)
+
+
+def test_a_demo_that_is_ended_from_outside_leaves_no_process_behind(spawn: Spawn, server: Server) -> None:
+    demo = spawn("scripts/demo.py", "--files", "400", "--workers", "1", "--folder", server.folder)
+    demo.wait_for("is up", DEMO_SECONDS)
+    [fleet] = psutil.Process(demo.pid).children()
+
+    demo.send(signal.SIGTERM)
+
+    assert demo.wait(DEMO_SECONDS) == 128 + signal.SIGTERM, demo.stdout + demo.stderr
+    assert not fleet.is_running()
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(spawn: Spawn, tmp_path: Path) -> None:
