@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# Values of these travel as they are.
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
 
 class DurustError(Exception):
     """The root of every error that durust raises for its users to catch."""
@@ -31,12 +34,27 @@ class NotInWorkflow(DurustError):
         return f"{self.asked} works only in the body of a running workflow, in the thread or task that runs it"
 
 
+class Shown:
+    """A value of another process, of which only its looks are left."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 class InvalidArgument(DurustError, ValueError):
     """An argument has a value that cannot be meant."""
 
     def __init__(self, name: str, value: Any, wanted: str) -> None:
         super().__init__(name, value, wanted)
         self.name, self.value, self.wanted = name, value, wanted
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle anything but a plain value as what it looks like: a function or an engine does not travel."""
+        value = self.value if isinstance(self.value, _PLAIN) else Shown(repr(self.value))
+        return type(self), (self.name, value, self.wanted)
 
     def __str__(self) -> str:
         return f"{self.name}={self.value!r}: {self.wanted}"
