@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -198,12 +199,18 @@ def ctl() -> None:
 
 @ctl.command()
 @pidfile_option
-@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", envvar="DURUST_OUTPUT")
-def status(pidfile: Path | None, output: str) -> None:
+@click.option(
+    "-o",
+    "output",
+    type=click.Choice(["table", "json"]),
+    envvar="DURUST_OUTPUT",
+    help="By default a table on a terminal, JSON elsewhere.",
+)
+def status(pidfile: Path | None, output: str | None) -> None:
     """Show the supervisor and its workers."""
     with one_clear_line(), _remote(pidfile) as remote:
         overview = remote.status()
-    if output == "json":
+    if (output or ("table" if sys.stdout.isatty() else "json")) == "json":
         click.echo(json.dumps(_as_json(overview)))
     else:
         _print_table(overview)

@@ -133,11 +133,12 @@ def test_runs_that_wait_for_another_version_are_told_of_once(up: StartUp, url: s
     assert supervisor.said.count("another version of their code began and that wait for it: 1, namely old (job)") == 1
 
 
-def test_the_status_names_each_worker(up: StartUp, durust: Durust, url: str) -> None:
+@pytest.mark.parametrize("form", [("-o", "json"), ()], ids=["json", "no terminal"])
+def test_the_status_names_each_worker(up: StartUp, durust: Durust, url: str, form: tuple[str, ...]) -> None:
     supervisor = up("steps", "--workers", "2", url=url)
     supervisor.wait_until_up(2)
 
-    asked = durust("ctl", "status", "-o", "json", "--pidfile", str(supervisor.pidfile))
+    asked = durust("ctl", "status", *form, "--pidfile", str(supervisor.pidfile))
 
     assert asked.wait() == 0
     told = json.loads(asked.stdout)
