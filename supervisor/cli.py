@@ -21,6 +21,7 @@ from durust import clock
 from durust.commands.database import database_option, verbose_option
 from durust.commands.db import db
 from durust.commands.exits import Exit, one_clear_line
+from durust.settings import Settings
 from durust.storage.provider import StateProvider
 from durust.supervisor.arbiter import Arbiter, hear_signals, stops_asked
 from durust.supervisor.config import HANG_SECONDS_DEFAULT, Config
@@ -34,9 +35,13 @@ EXIT_SECONDS = 2.0
 # How late a second signal is noticed while the database is being opened.
 LOOK_SECONDS = 0.1
 
+# What an application's own engine may say otherwise, so these are no defaults of the options.
+DEFAULTS = Settings()
+
 pidfile_option = click.option(
     "--pidfile",
     type=click.Path(path_type=Path, dir_okay=False),
+    show_envvar=True,
     envvar="DURUST_PIDFILE",
     help="The file that the supervisor holds locked; by default one for each folder that `durust up` runs in.",
 )
@@ -54,31 +59,54 @@ main.add_command(db)
 @main.command()
 @click.argument("modules", nargs=-1, required=True, metavar="MODULE[:engine] [MODULE ...]")
 @click.option(
-    "--workers", default="auto", envvar="DURUST_WORKERS", show_default=True, metavar="N|auto", help="Processes."
+    "--workers",
+    default="auto",
+    show_envvar=True,
+    envvar="DURUST_WORKERS",
+    show_default=True,
+    metavar="N|auto",
+    help="Processes.",
 )
-@click.option("--slots", type=int, envvar="DURUST_SLOTS", metavar="N", help="Workflows that each process runs at once.")
-@click.option("--queues", envvar="DURUST_QUEUES", metavar="A,B", help="The queues to serve; by default all declared.")
+@click.option(
+    "--slots",
+    type=int,
+    show_envvar=True,
+    envvar="DURUST_SLOTS",
+    metavar="N",
+    help=f"Workflows that each process runs at once; {DEFAULTS.slots} where nothing says otherwise.",
+)
+@click.option(
+    "--queues",
+    show_envvar=True,
+    envvar="DURUST_QUEUES",
+    metavar="A,B",
+    help="The queues to serve; by default all declared.",
+)
 @database_option
 @click.option(
     "--drain-timeout",
     "drain_seconds",
     type=float,
+    show_envvar=True,
     envvar=["DURUST_DRAIN_TIMEOUT", "DURUST_DRAIN_SECONDS"],
     metavar="SECONDS",
-    help="How long an orderly end waits for what runs; then the rest is handed back.",
+    help="How long an orderly end waits for what runs; then the rest is handed back. "
+    f"{DEFAULTS.drain_seconds:g} where nothing says otherwise.",
 )
 @click.option(
     "--lease-seconds",
     type=float,
+    show_envvar=True,
     envvar="DURUST_LEASE_SECONDS",
     metavar="SECONDS",
-    help="How long a dead host's work stays with it.",
+    help=f"How long a dead host's work stays with it; {DEFAULTS.lease_seconds:g} where nothing says otherwise.",
 )
 @click.option(
     "--hang-timeout",
     "hang_seconds",
     type=float,
     default=HANG_SECONDS_DEFAULT,
+    show_envvar=True,
     envvar="DURUST_HANG_TIMEOUT",
     show_default=True,
     metavar="SECONDS",
@@ -89,6 +117,7 @@ main.add_command(db)
     "--migrate/--no-migrate",
     "is_migrating",
     default=True,
+    show_envvar=True,
     envvar="DURUST_MIGRATE",
     help="Whether to bring the schema up first.",
 )
@@ -203,6 +232,7 @@ def ctl() -> None:
     "-o",
     "output",
     type=click.Choice(["table", "json"]),
+    show_envvar=True,
     envvar="DURUST_OUTPUT",
     help="By default a table on a terminal, JSON elsewhere.",
 )

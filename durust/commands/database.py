@@ -13,6 +13,7 @@ from durust.storage.provider import StateProvider
 database_option = click.option(
     "--db",
     "url",
+    show_envvar=True,
     envvar=list(VARIABLES),
     default=DEFAULT_URL,
     show_default=True,
@@ -20,7 +21,12 @@ database_option = click.option(
     help="The database, as postgresql://..., sqlite:///file, or embedded:///folder.",
 )
 verbose_option = click.option(
-    "--verbose", "is_verbose", is_flag=True, envvar="DURUST_VERBOSE", help="Show tracebacks and what happens inside."
+    "--verbose",
+    "is_verbose",
+    is_flag=True,
+    show_envvar=True,
+    envvar="DURUST_VERBOSE",
+    help="Show tracebacks and what happens inside.",
 )
 
 

@@ -28,7 +28,9 @@ def migrate(url: str, is_verbose: bool) -> None:
 @db.command()
 @database_option
 @verbose_option
-@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", envvar="DURUST_OUTPUT")
+@click.option(
+    "-o", "output", type=click.Choice(["table", "json"]), default="table", show_envvar=True, envvar="DURUST_OUTPUT"
+)
 def status(url: str, is_verbose: bool, output: str) -> None:
     """Say whether this release can serve the database; exit with 1 if not, with 5 if it does not answer."""
     with one_clear_line(is_verbose=is_verbose), opened(url) as provider:

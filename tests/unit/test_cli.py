@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from durust.commands.exits import Exit
@@ -27,6 +28,14 @@ def test_a_reader_that_left_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(BrokenPipeError):
         gone.close()
+
+
+def test_the_help_names_the_variable_of_each_flag() -> None:
+    context = click.Context(cli.up)
+    for parameter in cli.up.params:
+        variables = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or []
+        assert isinstance(parameter, click.Argument) or variables
+        assert all(variable in cli.up.get_help(context) for variable in variables)
 
 
 def test_a_signal_while_the_database_is_opened_ends_in_order(
