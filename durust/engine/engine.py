@@ -21,7 +21,7 @@ from durust.engine.sweeper import Sweeper
 from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
-from durust.model.filters import ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
 from durust.model.records import Claimed, Swept
 from durust.model.status import Status
 from durust.model.writes import (
@@ -205,16 +205,21 @@ class Engine:
         if not versions:
             return
         waiting = [Status.ENQUEUED, Status.DELAYED]
-        rows = self.provider.workflows(
-            ListFilter(names=list(versions), statuses=waiting, scope=Scope(self.settings.app_name, tuple(versions)))
+        stranded = self.provider.workflows(
+            ListFilter(
+                names=list(versions),
+                statuses=waiting,
+                scope=Scope(self.settings.app_name, tuple(versions)),
+                versions_not=list(versions.values()),
+            )
         )
-        stranded = [row for row in rows if row.app_version not in {None, versions[row.name]}]
         if stranded:
             named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
             logger.warning(
-                "unfinished workflows that another version of their code began and that wait for it: %d, namely %s%s; "
-                "run that version too, or start them anew under other ids",
+                "unfinished workflows that another version of their code began and that wait for it: %d%s, namely %s%s; run "
+                "that version too, or start them anew under other ids",
                 len(stranded),
+                " or more" if len(stranded) == LIST_LIMIT_DEFAULT else "",
                 named,
                 ", ..." if len(stranded) > STRANDED_NAMED_MAX else "",
             )

@@ -40,6 +40,8 @@ class ListFilter:
     app_names: Sequence[str] | None = None
     scope: Scope | None = None
     app_version: str | None = None
+    versions_not: Sequence[str] | None = None
+    """Only rows that carry a version, and none of these."""
     id_prefix: str | None = None
     created_from_ms: int | None = None
     created_before_ms: int | None = None

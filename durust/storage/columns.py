@@ -243,6 +243,7 @@ def list_workflows(query: ListFilter) -> Params:
         "app": query.scope.app_name if query.scope else None,
         "app_workflows": _any_of(query.scope.names if query.scope else None),
         "version": query.app_version,
+        "versions_not": _any_of(query.versions_not),
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,
         "created_before": query.created_before_ms,

@@ -250,6 +250,7 @@ def _matches(row: WorkflowRow, query: ListFilter) -> bool:
         all(accepted is None or value in accepted for value, accepted in wanted)
         and (query.scope is None or _is_in(query.scope, row))
         and query.app_version in {None, row.app_version}
+        and (query.versions_not is None or row.app_version not in {None, *query.versions_not})
         and row.workflow_id.startswith(query.id_prefix or "")
         and (query.created_from_ms is None or row.created_at_ms >= query.created_from_ms)
         and (query.created_before_ms is None or row.created_at_ms < query.created_before_ms)

@@ -35,6 +35,7 @@ def workflows(query: ListFilter) -> Params:
         "app": query.scope.app_name if query.scope else None,
         "app_workflows": array(query.scope.names if query.scope else None),
         "version": query.app_version,
+        "versions_not": array(query.versions_not),
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,
         "created_before": query.created_before_ms,

@@ -98,6 +98,8 @@ ALL = ["a1", "a2", "b1", "b2", "c%", "c_1"]
         ({"app_names": ["other"]}, ["b1"]),
         ({"app_names": [APP, "other"]}, ALL),
         ({"app_version": "v2"}, ["a2"]),
+        ({"versions_not": ["v1", "v3"]}, ["a2"]),
+        ({"versions_not": []}, ["a1", "a2", "b2", "c%"]),
         ({"id_prefix": "a"}, ["a1", "a2"]),
         ({"id_prefix": "c_"}, ["c_1"]),
         ({"id_prefix": "c%"}, ["c%"]),

@@ -527,6 +527,8 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (%(app)s::text is null or w.application_name = %(app)s::text
         or (w.application_name is null and w.name = any(%(app_workflows)s::text[])))
    and (%(version)s::text is null or w.application_version = %(version)s::text)
+   and (%(versions_not)s::text[] is null
+        or (w.application_version is not null and w.application_version <> all(%(versions_not)s::text[])))
    and (%(prefix)s::text is null or starts_with(w.workflow_uuid, %(prefix)s::text))
    and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)
    and (%(created_before)s::bigint is null or w.created_at < %(created_before)s::bigint)

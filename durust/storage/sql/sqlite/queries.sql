@@ -282,6 +282,9 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (:app is null or w.application_name = :app
         or (w.application_name is null and w.name in (select n.value from json_each(:app_workflows) n)))
    and (:version is null or w.application_version = :version)
+   and (:versions_not is null
+        or (w.application_version is not null
+            and w.application_version not in (select v.value from json_each(:versions_not) v)))
    and (:prefix is null or substr(w.workflow_uuid, 1, length(:prefix)) = :prefix)
    and (:created_from is null or w.created_at >= :created_from)
    and (:created_before is null or w.created_at < :created_before)
