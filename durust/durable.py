@@ -13,7 +13,7 @@ from durust.context import make_context
 from durust.decorators import Workflow
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop
-from durust.engine.registry import REGISTRY, Definition, Registry
+from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
 from durust.engine.supervision import Supervision
 from durust.engine.vitals import Vitals
 from durust.errors import (
@@ -74,20 +74,24 @@ class DurableEngine:
 
     # Registration
 
-    def register(self, name: str, fn: Callable[..., Any] | Workflow[Any, Any], **options: Any) -> Workflow[Any, Any]:
+    def register(
+        self,
+        name: str,
+        fn: Callable[..., Any] | Workflow[Any, Any],
+        *,
+        max_recovery_attempts: int | None = None,
+        serializer: str | None = None,
+    ) -> Workflow[Any, Any]:
         """Register a workflow by hand, for this engine only.
 
         Options and errors are those of `durust.workflow`; a decorated one keeps its options where no others are given.
         """
+        attempts = MAX_RECOVERY_ATTEMPTS_DEFAULT if max_recovery_attempts is None else max_recovery_attempts
         if isinstance(fn, Workflow):
-            decorated = fn.definition
-            options = {
-                "max_recovery_attempts": decorated.max_recovery_attempts,
-                "serializer": decorated.serializer,
-                **options,
-            }
+            attempts = fn.definition.max_recovery_attempts if max_recovery_attempts is None else attempts
+            serializer = serializer or fn.definition.serializer
             fn = fn.fn
-        return Workflow(self._registry.add(Definition(name, fn, **options)))
+        return Workflow(self._registry.add(Definition(name, fn, attempts, serializer)))
 
     def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
         """Declare a queue for this engine."""
@@ -186,7 +190,8 @@ class DurableEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # Whoever presses Ctrl-C wants an end, and what is handed back is not lost.
+        self.close(0 if isinstance(error, KeyboardInterrupt) else None)
 
     @property
     def executor_id(self) -> str:

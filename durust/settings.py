@@ -11,6 +11,8 @@ from durust.errors import InvalidArgument
 
 # Thirty years, or a gigabyte: beyond every number that is meant, within every column and timer.
 NUMBER_MAX = 1e9
+# An orderly end may wait for nothing.
+_MAY_BE_ZERO = frozenset({"drain_seconds"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ def _check_number(name: str, value: Any, kind: type[Any]) -> None:
     is_whole = kind is int
     if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
         raise InvalidArgument(name, value, "must be a whole number" if is_whole else "must be a number")
+    if name in _MAY_BE_ZERO and value == 0:
+        return
     if not 0 < value <= NUMBER_MAX:
         raise InvalidArgument(name, value, f"must be more than 0 and at most {NUMBER_MAX:g}")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from durust import clock
+from durust.commands.exits import Exit
 from durust.model.filters import Scope
 from durust.storage.provider import Hint, StateProvider
 from durust.supervisor import plan as plans
@@ -153,6 +154,8 @@ class Arbiter:
             running = sum(self._page.counts(index).running for index in self._members)
             grace = "at once" if quick else f"within {self._wanted.drain_seconds:g} s"
             self._say(f"ending {grace}: {running} running")
+        elif quick and self._wanted.quick_since is None:
+            self._say("ending at once")
         if quick and self._wanted.quick_since is None:
             self._wanted = replace(self._wanted, quick_since=now)
 
@@ -376,9 +379,10 @@ class Arbiter:
                 return None
             self._say("some workflows could not be handed back now; others take them over when their leases end")
         took = now - (self._wanted.drain_since or now)
-        if self._code is None:
-            self._say(f"ended after {took:.1f} s")
-        return self._code or 0
+        if self._code is not None:
+            return self._code
+        self._say(f"ended after {took:.1f} s")
+        return Exit.OK if self._database.is_idle() else Exit.UNREACHABLE
 
     def _tell(self, now: float) -> None:
         if self._wanted.drain_since is None or not self._members or now < self._told_at + TELL_SECONDS:
@@ -386,7 +390,8 @@ class Arbiter:
         if self._told_at:
             running = sum(self._page.counts(index).running for index in self._members)
             left = max(0.0, self._wanted.drain_since + self._wanted.drain_seconds - now)
-            self._say(f"draining: {running} running, {left:.0f} s left")
+            what = f"draining: {running} running, {left:.0f} s left"
+            self._say(what if self._wanted.quick_since is None else f"handing back: {running} running")
         self._told_at = now
 
 

@@ -222,6 +222,24 @@ def test_a_start_while_the_engine_closes_is_refused(stage: Stage, trip: Trip, as
     assert len(stage.rows()) == 1
 
 
+def test_whoever_interrupts_the_program_need_not_wait_for_what_runs(stage: Stage, trip: Trip) -> None:
+    engine = stage.make_engine(drain_seconds=LONG_SECONDS)
+    engine.register("trip", trip.workflow)
+
+    def interrupt() -> None:
+        with engine:
+            engine.run_workflow("trip")
+            eventually(lambda: trip.bodies == ["one"])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+
+    [row] = stage.rows()
+    assert (row.status, row.attempts, row.executor_id) == (Status.ENQUEUED, 0, None)
+    trip.gate.set()
+
+
 def test_an_engine_is_launched_again_after_its_close(stage: Stage, trip: Trip) -> None:
     trip.gate.set()
     engine = launch(stage, trip)

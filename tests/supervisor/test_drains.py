@@ -100,5 +100,6 @@ def test_a_second_signal_does_not_wait(
     supervisor.signal(signal.SIGTERM)
 
     assert supervisor.process.wait(5) == 0
+    assert "ending at once" in supervisor.said
     [row] = provider.workflows(ListFilter())
     assert (row.status, row.attempts) == (Status.ENQUEUED, 0)
