@@ -41,7 +41,7 @@ def conclude(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[F
 def set_aside(run: Run, codec: Codec, error: Exception, status: Status) -> Routine[FinishWorkflow | None]:
     """End a run whose body is not started: its arguments cannot be read, or it was tried too often."""
     run.close(Verdict.FINISHED)
-    return (yield from _commit(run, status, codec.dump_error(error)))
+    return (yield from _commit(run, codec, status, codec.dump_error(error)))
 
 
 def park(run: Run, until_ms: int, places: Sequence[int]) -> Routine[None]:
@@ -59,12 +59,12 @@ def _finish(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[Fi
         try:
             encoded = codec.dump(ended.value, annotation, what=f"result of workflow {run.name!r}")
         except SerializationError as error:
-            return (yield from _commit(run, Status.ERROR, codec.dump_error(error)))
-        return (yield from _commit(run, Status.SUCCESS, encoded))
-    return (yield from _commit(run, Status.ERROR, codec.dump_error(ended.error)))
+            return (yield from _commit(run, codec, Status.ERROR, codec.dump_error(error)))
+        return (yield from _commit(run, codec, Status.SUCCESS, encoded))
+    return (yield from _commit(run, codec, Status.ERROR, codec.dump_error(ended.error)))
 
 
-def _commit(run: Run, status: Status, encoded: Encoded) -> Routine[FinishWorkflow | None]:
+def _commit(run: Run, codec: Codec, status: Status, encoded: Encoded) -> Routine[FinishWorkflow | None]:
     failpoint("run.finish")
     is_success = status is Status.SUCCESS
     write = FinishWorkflow(
@@ -84,7 +84,7 @@ def _commit(run: Run, status: Status, encoded: Encoded) -> Routine[FinishWorkflo
             refused = SerializationError(
                 f"result of workflow {run.name!r}", reason, "return something the database can store"
             )
-            return (yield from _commit(run, Status.ERROR, Codec().dump_error(refused)))
+            return (yield from _commit(run, codec, Status.ERROR, codec.dump_error(refused)))
         case HistoryLost():
             yield Commit(HandBack(run.lease))
         case _:

@@ -38,9 +38,11 @@ STATEMENT_SECONDS = 8
 # A migration waits for another one, and may build an index over a table of another library.
 MIGRATION_LOCK_SECONDS = 60
 MIGRATION_STATEMENT_SECONDS = 3600
-# Longer than any statement may take or wait, for a path to the server that swallows everything: it must not swallow a
-# thread as well.
-ANSWER_SECONDS = 90.0
+# Twice what the server grants a statement, for a path to it that swallows everything, or a server that was stopped: it
+# must not swallow a thread as well, nor hold up the end of the process for longer than somebody waits for that.
+ANSWER_SECONDS = 2.0 * STATEMENT_SECONDS
+
+PORT_MAX = 65_535
 
 # Every statement has an index for its access path. Without these the plan that a connection keeps would be the one for
 # tables that were still empty when it was made; and plans whose cost is inflated by that must not be compiled.
@@ -109,6 +111,9 @@ class Address:
             given = conninfo.conninfo_to_dict("?".join([base, *filter(None, ["&".join(theirs)])]))
         except psycopg.ProgrammingError as error:
             raise InvalidArgument("url", _label(base), str(error).strip()) from None
+        for port in filter(None, str(given.get("port", "")).split(",")):
+            if not port.isdecimal() or not 0 < int(port) <= PORT_MAX:
+                raise InvalidArgument("url", _label(base), f"{port} is no port; the default one is 5432")
         self._parameters = {"application_name": f"durust {app_name}", **_NETWORK, **given, "client_encoding": "UTF8"}
         self.name = _label(base)
 
@@ -132,8 +137,15 @@ def _label(base: str) -> str:
 class PostgresLink:
     """A connection that sends a whole transaction in one flush and only then reads."""
 
-    def __init__(self, name: str, parameters: Mapping[str, Any], *, is_pooled: bool = False) -> None:
-        self._name, self._is_pooled = name, is_pooled
+    def __init__(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        *,
+        is_pooled: bool = False,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._name, self._is_pooled, self._answer_seconds = name, is_pooled, answer_seconds
         self._pid = os.getpid()
         self._prepared: dict[bytes, bytes] = {}
         try:
@@ -222,7 +234,7 @@ class PostgresLink:
             else:
                 pg.send_query_prepared(fresh.get(sql, name), values)
         pg.pipeline_sync()
-        deadline = clock.monotonic() + ANSWER_SECONDS
+        deadline = clock.monotonic() + self._answer_seconds
         while pg.flush():
             if self._wait(select.POLLIN | select.POLLOUT, deadline) & select.POLLIN:
                 pg.consume_input()
@@ -258,7 +270,7 @@ class PostgresLink:
         poller.register(self._pg.socket, events)
         ready = poller.poll(max(0.0, deadline - clock.monotonic()) * 1000)
         if not ready:
-            raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s")
+            raise psycopg.OperationalError(f"no answer within {self._answer_seconds:g} s")
         return ready[0][1]
 
     def _fail(self, result: pq.abc.PGresult) -> None:
@@ -348,7 +360,7 @@ class PostgresProvider:
     def migrate(self) -> None:
         def once() -> None:
             parameters = self._address.parameters(MIGRATION_LOCK_SECONDS, MIGRATION_STATEMENT_SECONDS)
-            link = PostgresLink(self.name, parameters)
+            link = PostgresLink(self.name, parameters, answer_seconds=MIGRATION_STATEMENT_SECONDS)
             try:
                 migrating.migrate(self.name, link)
             finally:

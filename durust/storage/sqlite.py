@@ -85,6 +85,8 @@ def _fault(name: str, error: Exception) -> Exception:
         if any(word in str(error) for word in _UNMIGRATED):
             return SchemaMismatch(name, str(error), "a database that durust has migrated")
         return DurustError(f"{name}: {error}")
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        return Lost(f"{error}; its folder has to be there and to be writable")
     # The file, the disk or the connection.
     return Lost(str(error))
 

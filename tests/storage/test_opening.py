@@ -94,6 +94,12 @@ def test_another_scheme_is_refused_with_the_ones_there_are(url: str) -> None:
         open_provider(url)
 
 
+@pytest.mark.parametrize("url", ["postgresql://host:99999/db", "postgresql:///db?port=0"])
+def test_a_port_that_does_not_exist_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="is no port; the default one is 5432"):
+        open_provider(url)
+
+
 def test_a_refused_url_does_not_show_its_password() -> None:
     with pytest.raises(InvalidArgument) as refused:
         open_provider("mysql://me:secret@host/db")
