@@ -216,8 +216,8 @@ class Engine:
         if stranded:
             named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
             logger.warning(
-                "unfinished workflows that another version of their code began and that wait for it: %d%s, namely %s%s; run "
-                "that version too, or start them anew under other ids",
+                "unfinished workflows that another version of their code began and that wait for it: %d%s, namely "
+                "%s%s; run that version too, or start them anew under other ids",
                 len(stranded),
                 " or more" if len(stranded) == LIST_LIMIT_DEFAULT else "",
                 named,
