@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from durust.commands.exits import Exit
 from durust.supervisor.cli import main
 from tests.support.processes import ROOT, Spawn
 from tests.support.server import MakeDatabase
+from tests.support.waiting import eventually
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,11 +26,10 @@ THANKS = "thank you, ada: charge of 1999 for ada\n"
 Rows = list[tuple[object, ...]]
 
 
-def block(language: str) -> str:
-    """Return the first block of the README in *language*."""
-    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found is not None
-    return found[1]
+def block(language: str, number: int = 0) -> str:
+    """Return a block of the README in *language*, by default the first."""
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return found[number]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -80,6 +81,17 @@ def test_the_first_workflow_goes_on_where_it_was_killed(spawn: Spawn, first_work
     third = spawn(first_workflow, cwd=first_workflow.parent, env={"FAILPOINTS": "run.claimed=kill"})
 
     assert (third.wait(), third.stdout, third.stderr) == (0, THANKS, "")
+
+
+def test_the_workers_run_what_another_terminal_enqueues(spawn: Spawn, url: str, tmp_path: Path) -> None:
+    (tmp_path / "emails.py").write_text(block("python", 1))
+    env = {"DURUST_DATABASE_URL": url, "DURUST_WORKERS": "1", "DURUST_PIDFILE": str(tmp_path / "up.pid")}
+    supervisor = spawn(Path(sys.executable).with_name("durust"), "up", "emails", cwd=tmp_path, env=env)
+    eventually(lambda: "is up" in supervisor.stderr)
+
+    sender = spawn("emails.py", cwd=tmp_path, env=env)
+
+    assert (sender.wait(), sender.stdout, sender.stderr) == (0, "sent to ada\n", "")
 
 
 def test_the_two_queries_show_workflows_and_steps(
