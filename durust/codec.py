@@ -36,6 +36,7 @@ VALUE_BYTES_MAX: Final = 64 * 1024 * 1024
 DEPTH_MAX: Final = 200
 
 _ANNOTATE = 'annotate it (parameter, return type, field), pass `type=`, or choose serializer="pickle"'
+_MADE_OF = 'make it of dataclasses, texts, numbers, lists and dicts with text keys, or choose serializer="pickle"'
 _CONFORM = 'make the value fit its annotation, widen the annotation, or choose serializer="pickle"'
 _FINITE = 'JSON has finite numbers only: use None or a text for it, or choose serializer="pickle"'
 _LEAVE_OUT = "leave out what holds threads, files, sockets or generators"
@@ -368,7 +369,9 @@ def _unwritable(value: Any, plan: Plan, what: str, error: Exception) -> Serializ
                 value, error, found = part, problem, True
                 break
     named = "a dict with such keys" if isinstance(value, dict) else describe(value)
-    return SerializationError(_path(what, steps), f"{named} cannot be written as JSON: {error}", _remedy(plan, value))
+    # An annotation helps where JSON loses a type, not where it has none.
+    remedy = _remedy(plan, value) if isinstance(value, str | float) else _MADE_OF
+    return SerializationError(_path(what, steps), f"{named} cannot be written as JSON: {error}", remedy)
 
 
 def _misfit(value: Any, plan: Plan, what: str, misfit: Misfit) -> SerializationError:

@@ -6,6 +6,7 @@ import collections
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -60,17 +61,11 @@ def refusal(value: object, annotation: Any = UNTYPED, what: str = "result") -> S
         (NOON, "result", "a datetime would read back as a str"),
         (b"x", "result", "a bytes would read back as a str"),
         ({1: 2}, "result", "the key 1 would read back as '1'"),
-        ({None: 2}, "result", "a dict with such keys cannot be written as JSON"),
-        ({(1, 2): 2}, "result", "a dict with such keys cannot be written as JSON"),
         (Cat("x"), "result", "a Cat would read back as a dict"),
         (Model(date(2020, 1, 1)), "result", "a Model would read back as a dict"),
         (Colour.RED, "result", "a Colour would read back as a str"),
         (Text("x"), "result", "a Text cannot be written as JSON"),
-        ([Cat, 1], "result[0]", "a type cannot be written as JSON"),
-        ({"a": [object()]}, "result['a'][0]", "an object cannot be written as JSON"),
-        ([Box(Box(lambda: 1))], "result[0].content.content", "a function cannot be written as JSON"),
         (collections.OrderedDict(a=1), "result", "an OrderedDict would read back as a dict"),
-        (1j, "result", "a complex cannot be written as JSON"),
     ],
 )
 def test_what_no_annotation_rebuilds_is_refused(value: object, place: str, reason: str) -> None:
@@ -79,6 +74,30 @@ def test_what_no_annotation_rebuilds_is_refused(value: object, place: str, reaso
     assert error.path == place
     assert error.reason.startswith(reason)
     assert error.remedy == 'annotate it (parameter, return type, field), pass `type=`, or choose serializer="pickle"'
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "place", "reason"),
+    [
+        ({None: 2}, UNTYPED, "result", "a dict with such keys cannot be written as JSON"),
+        ({(1, 2): 2}, UNTYPED, "result", "a dict with such keys cannot be written as JSON"),
+        ([Cat, 1], UNTYPED, "result[0]", "a type cannot be written as JSON"),
+        ({"a": [object()]}, UNTYPED, "result['a'][0]", "an object cannot be written as JSON"),
+        ([Box(Box(lambda: 1))], UNTYPED, "result[0].content.content", "a function cannot be written as JSON"),
+        (1j, UNTYPED, "result", "a complex cannot be written as JSON"),
+        (1j, complex, "result", "a complex cannot be written as JSON"),
+        (Fraction(1, 2), Fraction, "result", "a Fraction cannot be written as JSON"),
+        (Box(Fraction(1, 2)), Box[Fraction], "result.content", "a Fraction cannot be written as JSON"),
+    ],
+)
+def test_where_an_annotation_does_not_help_none_is_asked_for(
+    value: object, annotation: Any, place: str, reason: str
+) -> None:
+    error = refusal(value, annotation)
+
+    assert error.path == place
+    assert error.reason.startswith(reason)
+    assert error.remedy.startswith("make it of dataclasses, texts, numbers, lists and dicts with text keys, or choose")
 
 
 @pytest.mark.parametrize(
