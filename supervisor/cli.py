@@ -294,8 +294,8 @@ def _print_table(overview: Overview) -> None:
     supervisor = overview.supervisor
     away = ", the database does not answer" if supervisor.is_database_away else ""
     click.echo(
-        f"supervisor pid {supervisor.pid}: {supervisor.state}{away}; {supervisor.deaths} deaths, "
-        f"{supervisor.handed_back} workflows handed back"
+        f"supervisor pid {supervisor.pid}: {supervisor.state}{away}; deaths: {supervisor.deaths}, "
+        f"workflows handed back: {supervisor.handed_back}"
     )
     table = Table("worker", "state", "pid", "running", "done", "failed", "steps", "up")
     for worker in overview.workers:
