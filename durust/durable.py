@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 from durust.context import make_context
 from durust.decorators import Workflow
 from durust.engine.engine import Engine
-from durust.engine.loops import Loop
+from durust.engine.loops import Loop, see_through
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
 from durust.engine.supervision import Supervision
 from durust.engine.vitals import Vitals
@@ -387,7 +387,7 @@ class AsyncDurableEngine:
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
         try:
-            await _see_through(self._engine.launch)
+            await see_through(self._engine.launch)
         except BaseException:
             # A launch that nobody waits for any more may have succeeded, and then nobody would ever close the engine.
             await self.close(0)
@@ -402,7 +402,7 @@ class AsyncDurableEngine:
     async def close(self, drain_seconds: float | timedelta | None = None) -> None:
         """Stop and close the engine, as the blocking twin does."""
         try:
-            await _see_through(lambda: self._engine.close(drain_seconds))
+            await see_through(lambda: self._engine.close(drain_seconds))
         finally:
             self._engine._adopted = None  # noqa: SLF001  the two views of one engine
 
@@ -492,15 +492,3 @@ class AsyncDurableEngine:
     async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._engine.list_steps, workflow_id)
-
-
-async def _see_through(work: Callable[[], None]) -> None:
-    """Call *work* in a thread and wait for its end, also when this task is cancelled meanwhile: a thread is not."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        # Looked at, so that asyncio does not complain that nobody did.
-        _ = task.cancelled() or task.exception()
-        raise

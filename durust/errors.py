@@ -6,6 +6,16 @@ from typing import Any
 
 # Values of these travel as they are.
 _PLAIN = (bool, int, float, str, bytes, type(None))
+# As arguments nest; what holds itself has no end.
+_PLAIN_DEPTH = 8
+
+
+def _is_plain(value: Any, depth: int = _PLAIN_DEPTH) -> bool:
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_plain(part, depth - 1) for item in value.items() for part in item)
+    if isinstance(value, list | tuple | set | frozenset):
+        return depth > 0 and all(_is_plain(part, depth - 1) for part in value)
+    return type(value) in _PLAIN
 
 
 class DurustError(Exception):
@@ -52,8 +62,8 @@ class InvalidArgument(DurustError, ValueError):
         self.name, self.value, self.wanted = name, value, wanted
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle anything but a plain value as what it looks like: a function or an engine does not travel."""
-        value = self.value if isinstance(self.value, _PLAIN) else Shown(repr(self.value))
+        """Pickle anything but plain values as what it looks like: a function or an engine does not travel."""
+        value = self.value if _is_plain(self.value) else Shown(repr(self.value))
         return type(self), (self.name, value, self.wanted)
 
     def __str__(self) -> str:

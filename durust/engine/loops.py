@@ -115,3 +115,15 @@ async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
             _ = task.cancelled() or task.exception()
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
+
+
+async def see_through(work: Callable[[], None]) -> None:
+    """Call *work* in a thread and wait for its end, also when this task is cancelled meanwhile: a thread is not."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        # Looked at, so that asyncio does not complain that nobody did.
+        _ = task.cancelled() or task.exception()
+        raise
