@@ -219,6 +219,7 @@ def claim_workflows(request: ClaimRequest) -> Params:
         "queues": texts(queue.name for queue in request.queues),
         "limits": numbers(queue.limit for queue in request.queues),
         "limit": request.limit,
+        "internal": INTERNAL_QUEUE,
     }
 
 

@@ -11,9 +11,10 @@ from tests.examples.applications import observatory
 from tests.examples.fire import Fire, under_fire
 from tests.support.processes import Spawn
 
-KILLS_AT = (8, 25, 45)
 # What one worker has in hand: four nights of four exposures each, and a counting.
 IN_HAND_MAX = 4 * 4 + 1
+# More than that, so that each life gets on, and less than half of the work, so that somebody dies.
+NOTES_UNTIL_DEATH = 25
 STATIONS = 2
 DAYS = range(1, observatory.NIGHTS + 1)
 CLOUDED = [day for day in DAYS if day % observatory.CLOUDED_EVERY == 0]
@@ -34,23 +35,23 @@ KINDS = {
 }
 
 
-def faults(fire: Fire, kills: int) -> list[str]:
-    """Return what the log holds that so many kills do not explain."""
+def faults(fire: Fire) -> list[str]:
+    """Return what the log holds that the kills do not explain."""
     counts = Counter(fire.work)
     kinds = Counter(line.split()[0] for line in counts)
     repeats = sum(counts.values()) - len(counts)
     return [
         *([] if kinds == KINDS else [f"{kinds} happened"]),
-        *([] if repeats <= kills * IN_HAND_MAX else [f"{repeats} repeats"]),
+        *([] if repeats <= fire.kills * IN_HAND_MAX else [f"{repeats} repeats"]),
     ]
 
 
 def test_races_and_timeouts_end_as_they_began(spawn: Spawn, tmp_path: Path, shared_url: str) -> None:
-    fire = under_fire(spawn, tmp_path, shared_url, observatory, "observatory.log", KILLS_AT)
+    fire = under_fire(spawn, tmp_path, shared_url, observatory, NOTES_UNTIL_DEATH)
 
     assert fire.customer.stdout.splitlines() == PRINTED
-    assert faults(fire, len(KILLS_AT)) == []
-    assert fire.supervisor.stderr.count("was killed by SIGKILL") == len(KILLS_AT)
+    assert faults(fire) == []
+    assert fire.kills > 0
     assert "Traceback" not in fire.supervisor.stderr
 
 
@@ -59,7 +60,7 @@ def test_the_judge_sees_an_effect_that_is_no_step(
 ) -> None:
     monkeypatch.setenv("PLANTED", "1")
 
-    fire = under_fire(spawn, tmp_path, shared_url, observatory, "observatory.log", ())
+    fire = under_fire(spawn, tmp_path, shared_url, observatory, None)
 
     assert fire.customer.stdout.splitlines() == PRINTED
-    assert faults(fire, 0) == [f"{len(CLEAR)} repeats"]
+    assert faults(fire) == [f"{len(CLEAR)} repeats"]

@@ -136,10 +136,10 @@ def test_a_history_is_loaded_only_for_rows_that_ran_before(
     assert set(commit(provider, *(record_step(run) for run in runs.values()))) == {Recorded()}
     commit(provider, park(runs["parked"], until_ms=0), hand_back(runs["handed back"]))
     commit(provider, Retire((runs["released"].lease.executor_id,), "lost"))
-    make_enqueued(provider, "new", queue=INTERNAL_QUEUE)
+    make_enqueued(provider, "new", queue="fresh")
     make_executor(provider, "second")
 
-    claims = provider.claim(want("second", INTERNAL_QUEUE, *(run.queue or "" for run in runs.values())))
+    claims = provider.claim(want("second", "fresh", *(run.queue or "" for run in runs.values())))
 
     assert {claim.lease.workflow_id: len(claim.history) for claim in claims} == dict.fromkeys(runs, 1) | {"new": 0}
     assert asked == [sorted(runs)]

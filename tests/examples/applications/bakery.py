@@ -74,6 +74,7 @@ def note(line: str) -> None:
         log.write(f"{os.getpid()} {line}\n")
         log.flush()
         os.fsync(log.fileno())
+    durust.failpoint("noted")
 
 
 @durust.step(max_retries=2, base_interval=0.05)

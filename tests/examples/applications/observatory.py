@@ -57,6 +57,7 @@ def note(line: str) -> None:
         log.write(f"{os.getpid()} {line}\n")
         log.flush()
         os.fsync(log.fileno())
+    durust.failpoint("noted")
 
 
 @durust.step

@@ -371,7 +371,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
 -- until the claim has committed, so a retirement waits and then finds what was claimed. The status is checked again in
 -- words that fit no partial index: by those the picked rows would be looked up in the whole queue. A timeout that leads
 -- past the last instant of the column ends there: one such row would fail every claim of its queue. Whoever claims a row
--- writes a version into it and nobody takes that away, so one without a version has no history.
+-- writes a version into it and nobody takes that away: one without a version has no history, unless it was started
+-- directly, whereupon it waits on the internal queue, or copied from another.
 with me as materialized (
     select e.executor_id
       from durust.executors e
@@ -382,11 +383,13 @@ with me as materialized (
     select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms,
            lpad(to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint), 16, '0') as stamp
 ), pick as materialized (
-    select p.workflow_uuid, p.application_version, me.executor_id, q.number
+    select p.workflow_uuid, p.may_have_run, me.executor_id, q.number
       from me
      cross join unnest(%(queues)s::text[], %(limits)s::integer[]) with ordinality as q(name, most, number)
      cross join lateral (
-           select w.workflow_uuid, w.application_version
+           select w.workflow_uuid,
+                  w.application_version is not null or w.forked_from is not null or q.name = %(internal)s
+                  as may_have_run
              from dbos.workflow_status w
             where w.status = 'ENQUEUED' and w.queue_name = q.name and w.name = any(%(names)s::text[])
               and (w.application_name = %(app)s or w.application_name is null)
@@ -411,7 +414,7 @@ with me as materialized (
      where w.workflow_uuid = p.workflow_uuid and coalesce(w.status, '') = 'ENQUEUED'
     returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
               w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority,
-              p.application_version is not null as may_have_run
+              p.may_have_run
 )
 select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.may_have_run
