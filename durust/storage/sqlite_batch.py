@@ -74,18 +74,20 @@ class Transaction(Protocol):
         """Run a statement and return how many rows it changed."""
 
     def change_many(self, statement: Statement, sql: str, values: Sequence[Row]) -> int:
-        """Run *sql*, the statement with numbered parameters, for each of *values*; return how many rows it changed."""
+        """Run *sql*, the statement with nameless parameters, for each of *values*; return how many rows it changed."""
 
     def script(self, sql: str) -> None:
         """Run a text of several statements."""
 
 
 @cache
-def _numbered(sql: str) -> tuple[str, Callable[[Any], Row]]:
-    """Return *sql* with numbered parameters, and what takes their values out of a `RecordStep`."""
-    names = list(dict.fromkeys(_PARAMETER.findall(sql)))
-    text = _PARAMETER.sub(lambda found: f"?{names.index(found[1]) + 1}", sql)
-    return text, attrgetter(*(_STEP[name] for name in names))
+def _nameless(sql: str) -> tuple[str, Callable[[Any], Row]]:
+    """Return *sql* with nameless parameters, and what takes their values out of a `RecordStep`.
+
+    Not with numbered ones: Python 3.12 warns of those until its fourth release.
+    """
+    names = _PARAMETER.findall(sql)
+    return _PARAMETER.sub("?", sql), attrgetter(*(_STEP[name] for name in names))
 
 
 def commit(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
@@ -105,7 +107,7 @@ def commit(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
 
 
 def _record_steps(transaction: Transaction, writes: list[RecordStep]) -> list[Outcome]:
-    sql, values = _numbered(SQL.record_steps.sql)
+    sql, values = _nameless(SQL.record_steps.sql)
     recorded = transaction.change_many(SQL.record_steps, sql, [values(write) for write in writes])
     if recorded == len(writes):
         return [Recorded()] * len(writes)

@@ -57,7 +57,8 @@ def test_two_thousand_workflows_survive_the_death_of_a_whole_supervisor(
 def test_without_the_reap_the_work_of_the_dead_stays_with_them(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger
 ) -> None:
-    ids = lose_one_of_two(up, url, provider, ledger, 200, failpoints="supervisor.reap=return")
+    # So many that both are in the middle of them when one dies.
+    ids = lose_one_of_two(up, url, provider, ledger, 1000, failpoints="supervisor.reap=return")
 
     eventually(lambda: count(provider, Status.ENQUEUED) == 0, WORK_SECONDS)
     deadline = clock.monotonic() + 2 * LEASE_SECONDS
