@@ -17,8 +17,10 @@ from durust.storage.provider import StateProvider
 
 # The first look after somebody began to wait; each further one waits twice as long, up to the idle poll.
 FIRST_LOOK_SECONDS = 0.005
-# A look that took long is followed by a rest of this many times its length: a quarter of one connection at most.
+# A look is followed by a rest of this many times its length, so that all looks take a quarter of one connection at most,
+# and by one of a millisecond at least, in which the hints of one batch of endings gather.
 REST_FACTOR = 3
+REST_SECONDS_MIN = 0.001
 # One query asks for this many ids at most.
 IDS_MAX = 1000
 
@@ -88,7 +90,7 @@ class Watcher(Service):
         took = clock.monotonic() - begun
         self._pace = min(self._pace * 2, self._slowest)
         # A hint must not cut this rest short, or a stream of endings would keep the database busy with questions.
-        rest = max(FIRST_LOOK_SECONDS, took * REST_FACTOR)
+        rest = max(REST_SECONDS_MIN, took * REST_FACTOR)
         clock.pause(rest)
         return max(0.0, self._pace - rest)
 
