@@ -17,8 +17,8 @@ from durust.storage.provider import StateProvider
 
 # The first look after somebody began to wait; each further one waits twice as long, up to the idle poll.
 FIRST_LOOK_SECONDS = 0.005
-# A look is followed by a rest of this many times its length, so that all looks take a quarter of one connection at most,
-# and by one of a millisecond at least, in which the hints of one batch of endings gather.
+# A look is followed by a rest of this many times its length, so that all looks take a quarter of one connection at
+# most, and by one of a millisecond at least, in which the hints of one batch of endings gather.
 REST_FACTOR = 3
 REST_SECONDS_MIN = 0.001
 # One query asks for this many ids at most.

@@ -44,6 +44,8 @@ ROUNDS_MAX = 64
 
 Run = Callable[[Sequence[Call]], list[list[Row]]]
 Results = list[list[Row]]
+# The answer to most writes, made once.
+_RECORDED = Recorded()
 # Some outcomes by the index of their write.
 Answers = dict[int, Outcome]
 Group = list[tuple[int, Any]]
@@ -186,14 +188,14 @@ def _explain_start(write: StartWorkflow, row: Row) -> Outcome | None:
 def _by_id(found: Group, results: Results) -> Answers:
     """Answer the writes whose workflow came back."""
     came_back = {row[0] for row in results[0]}
-    return {index: Recorded() for index, write in found if write.lease.workflow_id in came_back}
+    return {index: _RECORDED for index, write in found if write.lease.workflow_id in came_back}
 
 
 def _by_place(found: Group, results: Results) -> Answers:
     """Answer the records whose place came back, with what the database computed for them."""
     came_back = {(row[0], row[1]): row[2:] for row in results[0]}
     return {
-        index: Recorded(output=came_back[key][0] if came_back[key] else None)
+        index: Recorded(output=came_back[key][0]) if came_back[key] else _RECORDED
         for index, write in found
         if (key := _place_of(write)) in came_back
     }
@@ -205,7 +207,7 @@ def _starts(found: Group, results: Results) -> Answers:
 
 
 def _all_recorded(found: Group, _results: Results) -> Answers:
-    return {index: Recorded() for index, _ in found}
+    return {index: _RECORDED for index, _ in found}
 
 
 def _alive(found: Group, results: Results) -> Answers:

@@ -24,10 +24,20 @@ from durust.storage.links import Param
 Params = dict[str, Param]
 
 
+# Stands in no text that is worth a shortcut.
+_BETWEEN = "\x1f"
+
+
 def texts(values: Iterable[str | None]) -> str:
     """Write an array of texts the way Postgres reads it."""
     # By hand, because a general adapter looks at each element's type and takes several times as long.
-    return "{" + ",".join(["NULL" if value is None else _quote(value) for value in values]) + "}"
+    items = list(values)
+    if items and None not in items:
+        # Most columns need no quoting: then all of them are looked at, and written, at once.
+        together = _BETWEEN.join(items)  # type: ignore[arg-type]  # None is not in it
+        if '"' not in together and "\\" not in together and together.count(_BETWEEN) == len(items) - 1:
+            return '{"' + together.replace(_BETWEEN, '","') + '"}'
+    return "{" + ",".join(["NULL" if value is None else _quote(value) for value in items]) + "}"
 
 
 def _quote(value: str) -> str:
