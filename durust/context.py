@@ -36,6 +36,8 @@ class _Context:
     def __init__(self, run: Run, codec: Codec) -> None:
         self._run = run
         self._codec = codec
+        # Of an async workflow it is the loop's own: asking for the running loop instead costs a system call.
+        self._thread = threading.get_ident()
 
     @property
     def workflow_id(self) -> str:
@@ -76,9 +78,10 @@ class _Context:
         body = functools.partial(_in_step_async if is_async else _in_step, fn, args, kwargs)
         return Task(name, body, is_async, chosen, _result_type(fn) if annotation is None else annotation, codec)
 
-    def _ensure_outside_steps(self, asked: str) -> None:
+    def _ensure_here(self, asked: str) -> None:
         activity = CURRENT.get()
-        if activity is None or activity.in_step or activity.run is not self._run:
+        is_mine = activity is not None and not activity.in_step and activity.run is self._run
+        if not is_mine or threading.get_ident() != self._thread:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
@@ -90,7 +93,6 @@ class DurableContext(_Context):
     def __init__(self, run: Run, driver: AwaitingDriver, codec: Codec) -> None:
         super().__init__(run, codec)
         self._driver = driver
-        self._loop = asyncio.get_running_loop()
 
     @overload
     def step(
@@ -150,15 +152,6 @@ class DurableContext(_Context):
         place = self._run.take_place()
         return self._end(place, step(self._run, place, task))
 
-    def _ensure_here(self, asked: str) -> None:
-        self._ensure_outside_steps(asked)
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            is_here = False
-        if not is_here:
-            raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
-
     async def _end(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> Any:
         match await self._driver.operate(place, routine, is_wait=is_wait):
             case Returned(value):
@@ -177,7 +170,6 @@ class SyncDurableContext(_Context):
     def __init__(self, run: Run, driver: BlockingDriver, codec: Codec) -> None:
         super().__init__(run, codec)
         self._driver = driver
-        self._thread = threading.get_ident()
 
     @overload
     def step(
@@ -230,11 +222,6 @@ class SyncDurableContext(_Context):
     def _operate(self, task: Task, asked: str) -> Any:
         self._ensure_here(asked)
         return self._end(step(self._run, self._run.take_place(), task))
-
-    def _ensure_here(self, asked: str) -> None:
-        self._ensure_outside_steps(asked)
-        if threading.get_ident() != self._thread:
-            raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
     def _end(self, routine: Routine[StepEnd]) -> Any:
         match self._driver.operate(routine):

@@ -55,11 +55,11 @@ class Turn:
         "task",
     )
 
-    def __init__(self, place: int, *, is_wait: bool) -> None:
+    def __init__(self, place: int, task: asyncio.Task[Any] | None, *, is_wait: bool) -> None:
         self.place = place
         self.is_wait = is_wait
         """Whether it does nothing but wait."""
-        self.task = asyncio.current_task()
+        self.task = task
         self.key: Key = (0, place)
         self.is_ready = False
         self.is_asleep = False
@@ -101,7 +101,8 @@ class Turns:
 
     def enter(self, place: int, *, is_wait: bool) -> Turn:
         """Begin the operation at *place*."""
-        turn = self._turns[place] = Turn(place, is_wait=is_wait)
+        # With the loop in hand, because asking for the running one costs a system call.
+        turn = self._turns[place] = Turn(place, asyncio.current_task(self._loop), is_wait=is_wait)
         self._has_one_task = self._has_one_task and turn.task is self._main
         return turn
 

@@ -16,6 +16,10 @@ def check_name(what: str, name: object) -> str:
         raise InvalidArgument(what, name, "must not be empty")
     if len(name) > NAME_LENGTH_MAX:
         raise InvalidArgument(what, name[:40] + "...", f"must be at most {NAME_LENGTH_MAX} characters long")
-    if "\x00" in name or any("\ud800" <= character <= "\udfff" for character in name):
+    if "\x00" in name or not (name.isascii() or _has_no_surrogate(name)):
         raise InvalidArgument(what, name, "must not contain NUL or a lone surrogate, which databases cannot store")
     return name
+
+
+def _has_no_surrogate(text: str) -> bool:
+    return all(not "\ud800" <= character <= "\udfff" for character in text)

@@ -10,15 +10,18 @@ from durust.model.writes import RunWrite
 
 T = TypeVar("T")
 
+# None of these is frozen, though nobody changes them: several are made for each step, and freezing one costs more than
+# making it.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Commit:
     """Commit a write; answered by its outcome."""
 
     write: RunWrite
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """Call the user's step body; answered by `Returned`, `Raised` or `Cut`."""
 
@@ -26,14 +29,14 @@ class Call:
     is_async: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause:
     """Wait that long in memory; answered by None, or by `Cut`."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wait:
     """Wait until an instant of the database's clock; answered by None or `Cut`, unless the run parks and unwinds."""
 
@@ -41,21 +44,21 @@ class Wait:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Returned:
     """The call came back with a value."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Raised:
     """The call came back with an error. It is a value, because a generator cannot let a StopIteration through."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cut:
     """The call was cut short: the task that waits for it was cancelled by the workflow's own code."""
 

@@ -16,7 +16,7 @@ from durust.routines.effects import Call, Commit, Cut, Pause, Raised, Returned, 
 from durust.routines.run import Run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Task:
     """What a step is to do."""
 
