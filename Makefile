@@ -37,7 +37,7 @@ types: $(READY) ## check the types of the package and its tests
 	$(BIN)/mypy
 
 bench: $(READY) ## measure throughput and latency beside their ceilings
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 crash: $(READY) ## kill a workflow at each boundary and count what ran twice
 	$(BIN)/python -m pytest -n $(CRASH_WORKERS) tests/crash

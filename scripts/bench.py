@@ -16,6 +16,7 @@ from benching.latency import enqueue_to_result, sequential
 from benching.queued import throughput
 from benching.report import Result, print_markdown, print_table
 from benching.stores import Store, open_store
+from benching.where import where
 
 TITLES = ("Postgres", "SQLite")
 WORKERS = (1, 2)
@@ -32,6 +33,7 @@ ROUNDS = 3
 def main(*, markdown: bool, only: str | None, rounds: int, size: int) -> None:
     """Measure throughput and latency beside their ceilings."""
     results = []
+    shares = []
     with tempfile.TemporaryDirectory(prefix="durust-bench-") as folder:
         # The server may work as another user, who has to get in.
         Path(folder).chmod(0o711)
@@ -40,7 +42,9 @@ def main(*, markdown: bool, only: str | None, rounds: int, size: int) -> None:
                 for result in measure(store, rounds, size, Path(folder)):
                     click.echo("  ".join(filter(None, result.cells())), err=True)
                     results.append(result)
+                shares += where(store, rounds, size)
     (print_markdown if markdown else print_table)(results)
+    click.echo("\n".join(["", *shares]))
 
 
 def measure(store: Store, rounds: int, size: int, folder: Path) -> Iterator[Result]:
