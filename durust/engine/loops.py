@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from durust.engine.stillness import Stillness
 from durust.engine.timers import govern
 
 # A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
@@ -26,6 +27,14 @@ class Loop:
             govern(adopted)
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
+        self._stillness: Stillness | None = None
+
+    @property
+    def stillness(self) -> Stillness:
+        """Return what tells when a body has done all it can. Called on the loop."""
+        if self._stillness is None:
+            self._stillness = Stillness(self.loop)
+        return self._stillness
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -250,6 +250,7 @@ class Runner:
         execution.main = asyncio.current_task()
         turns = execution.turns = Turns(
             run,
+            self._loop.stillness,
             lambda until_ms, places: self._park(execution, driver, until_ms, places),
             self.park_after_ms,
         )

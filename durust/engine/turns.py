@@ -18,15 +18,12 @@ from collections.abc import Callable
 from typing import Any
 
 from durust import clock
-from durust.engine.current import CURRENT
+from durust.engine.stillness import Stillness
 from durust.engine.timers import RunTimer
 from durust.routines.replay import CameBack, Key, WentOn
 from durust.routines.run import Run
 from durust.telemetry import emit
 
-# So many rounds of the loop the body's tasks may go on before the next thing happens all the same: far more than any
-# nesting of gathers and groups takes to pass a result on, and a body that polls in a circle must not wait for itself.
-ROUNDS_MAX = 64
 # How long the tasks of a run get to call their next operations before the run counts as waiting.
 SETTLE_SECONDS = 0.005
 # How long a replay waits for a call that history tells of; then it goes on without the recorded order. Only a body
@@ -76,7 +73,13 @@ class Turn:
 class Turns:
     """What may move one run on: its operations under way and its body's timers. Belongs to its loop."""
 
-    def __init__(self, run: Run, park: Callable[[int, list[int]], None], park_after_ms: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stillness: Stillness,
+        park: Callable[[int, list[int]], None],
+        park_after_ms: Callable[[], float],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._order: deque[CameBack | WentOn] = deque(run.past.order)
@@ -91,10 +94,8 @@ class Turns:
         self._timers_made = 0
         self._main = asyncio.current_task()
         self._has_one_task = True
-        self._rounds = 0
+        self._stillness = stillness
         self._is_pumping = False
-        # Empty, so that what is called in it belongs to no body.
-        self._context = contextvars.Context()
         self._alarm: asyncio.TimerHandle | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
@@ -204,7 +205,7 @@ class Turns:
         for (at_ms, _), timer in timers:
             if not timer.cancelled():
                 left_ms = max(0, at_ms - self._run.now_ms())
-                self._context.run(self._loop.call_later, left_ms / 1000, timer.fire)
+                contextvars.Context().run(self._loop.call_later, left_ms / 1000, timer.fire)
 
     def _first_timer(self) -> RunTimer | None:
         while self._timers and self._timers[0][1].cancelled():
@@ -255,16 +256,10 @@ class Turns:
 
     def _poke(self) -> None:
         """See, when the body's tasks wait again, what comes next."""
-        self._rounds = 0
-        if not self._is_pumping:
-            self._is_pumping = True
-            self._loop.call_soon(self._round, context=self._context)
+        self._is_pumping = True
+        self._stillness.ask(self._run, self._go_forward)
 
-    def _round(self) -> None:
-        if self._rounds < ROUNDS_MAX and self._is_stirring():
-            self._rounds += 1
-            self._loop.call_soon(self._round, context=self._context)
-            return
+    def _go_forward(self) -> None:
         self._is_pumping = False
         match self._next_replayed() if self._order else self._next():
             case RunTimer() as timer:
@@ -273,17 +268,6 @@ class Turns:
                 # Noted now and not when its task resumes: others may complete in between, and are later than this.
                 self._reach(turn.key)
                 turn.future.set_result(None)
-
-    def _is_stirring(self) -> bool:
-        """Tell whether something of the body is about to run; yes where the loop does not show."""
-        ready = getattr(self._loop, "_ready", None)
-        if ready is None:
-            return True
-        for handle in ready:
-            activity = handle._context.get(CURRENT)  # noqa: SLF001  there is no other way to see what waits to run
-            if activity is not None and activity.run is self._run and not activity.in_step:
-                return True
-        return False
 
     def _next(self) -> Turn | RunTimer | None:
         """Return what comes next, or None when the run has to wait for it."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from durust.engine import loops
+from durust.engine.stillness import Stillness
 from durust.engine.turns import Turns
 from durust.model.records import Claimed
 from durust.routines import run
@@ -52,7 +53,7 @@ def in_the_order_of_calls(claimed: Claimed) -> Past:
 
 PLANTED: dict[str, tuple[object, str, Callable[..., Any], bool]] = {
     "timers left to the loop": (loops, "govern", lambda _: None, True),
-    "no time for the tasks to go on": (Turns, "_is_stirring", lambda _: False, False),
+    "no time for the tasks to go on": (Stillness, "_stirring", lambda _: set(), False),
     "keys that nobody notes": (Turns, "commits", lambda *_: None, False),
     "the order of calls": (run, "recollect", in_the_order_of_calls, False),
 }
