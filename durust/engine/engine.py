@@ -18,6 +18,7 @@ from durust.engine.runner import Contexts, Runner
 from durust.engine.slots import Slots
 from durust.engine.supervision import LeaseKeeper, Supervision
 from durust.engine.sweeper import Sweeper
+from durust.engine.threads import done_within
 from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
@@ -50,6 +51,8 @@ from durust.telemetry import emit, logger
 DRAIN_LOOK_SECONDS = 0.01
 # What does not unwind within this after the drain's deadline is handed back under its feet.
 UNWIND_SECONDS = 1.0
+# Longer than any statement may take: who waits longer for an end waits for a database that does not answer.
+CLOSE_SECONDS = 10.0
 # The line about stranded runs names this many at most.
 STRANDED_NAMED_MAX = 3
 
@@ -150,10 +153,20 @@ class Engine:
         return not left
 
     def close(self, drain_seconds: float, why: str) -> None:
-        """Drain and stop everything; the lease ends last."""
+        """Drain and stop everything; the lease ends last. A database that hangs does not hold this up for ever."""
+        if self.loop.is_current():
+            # Nothing that runs there could end while its loop waits for that.
+            self._close(0, why)
+        elif not done_within(drain_seconds + CLOSE_SECONDS, lambda: self._close(drain_seconds, why), "durust-close"):
+            logger.warning(
+                "%s does not answer, so the engine is left to end by itself; what it held goes on elsewhere when its "
+                "lease ends",
+                self.provider.name,
+            )
+
+    def _close(self, drain_seconds: float, why: str) -> None:
         if self.state == "LIVE":
-            # On the loop that carries the runs nothing of theirs could end while this waits for them.
-            self.drain(0 if self.loop.is_current() else drain_seconds)
+            self.drain(drain_seconds)
         self.claimer.stop()
         self.state = "DEAD"
         self.runner.close()

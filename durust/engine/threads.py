@@ -11,6 +11,27 @@ from durust.telemetry import emit
 IDLE_SECONDS = 1.0
 
 
+def done_within(seconds: float, work: Callable[[], None], name: str) -> bool:
+    """Do *work* in a thread and wait for its end at most so long; False when it goes on behind the caller's back.
+
+    Raises what *work* raises in that time.
+    """
+    errors: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  carried over to the caller, who raises it
+            errors.append(error)
+
+    thread = threading.Thread(target=do, name=name, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return not thread.is_alive()
+
+
 class _Worker:
     """One thread that runs jobs until it has been idle for a while."""
 

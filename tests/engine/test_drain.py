@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from durust import DurableEngine, NotLaunched, Status, WorkflowQueue, clock
+from durust.engine import engine as engine_parts
 from durust.model.writes import INTERNAL_QUEUE
 from tests.engine.bodies import Bodies
 from tests.engine.colours import Paint
-from tests.engine.stage import PATIENCE, Stage, own_threads, parts
+from tests.engine.stage import PATIENCE, Stage, own_threads, parts, wait_until_no_threads
 from tests.support.waiting import eventually
 
 # A drain that is to end because its work has ended, and not because of its deadline.
@@ -277,6 +278,24 @@ def test_an_engine_that_was_not_launched_is_closed_too(stage: Stage) -> None:
     stage.make_engine().close()
 
     assert own_threads() == []
+
+
+def test_a_database_that_hangs_holds_a_close_up_for_so_long_and_no_longer(
+    stage: Stage, trip: Trip, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_parts, "CLOSE_SECONDS", SHORT_SECONDS)
+    engine = launch(stage, trip)
+    engine.run_workflow("trip")
+    eventually(lambda: trip.bodies == ["one"])
+    line = stage.line_of(engine)
+    line.hold()
+
+    engine.close(0)
+
+    assert "does not answer, so the engine is left to end by itself" in caplog.text
+    line.let_go()
+    trip.gate.set()
+    wait_until_no_threads()
 
 
 @pytest.mark.parametrize("has_ended", [False, True], ids=["in a step", "at a record"])

@@ -27,6 +27,16 @@ class Line:
         self.lost_answers: Counter[str] = Counter()
         """How many answers of each call are still to be lost: the database does it and the caller never hears."""
         self._is_cut = threading.Event()
+        self._is_free = threading.Event()
+        self._is_free.set()
+
+    def hold(self) -> None:
+        """From now on nothing is answered."""
+        self._is_free.clear()
+
+    def let_go(self) -> None:
+        """From now on everything is answered, late."""
+        self._is_free.set()
 
     def cut(self) -> None:
         """From now on nothing gets through."""
@@ -39,6 +49,7 @@ class Line:
     def pass_on(self, call: str, ask: Callable[[], T]) -> T:
         """Ask what is behind the line, unless it is cut."""
         self._demand_whole()
+        self._is_free.wait()
         self.calls[call] += 1
         answer = ask()
         if self.lost_answers[call]:
