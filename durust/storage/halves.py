@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from durust.model.writes import APPLY_ORDER, Outcome, Write
+from durust.model.writes import APPLY_ORDER, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
+
+# Written in well under a second, also beside others. Several values of the largest size took longer together than a
+# statement of Postgres may, and a batch that comes too late is sent again for ever; on SQLite nobody else could write.
+BATCH_CHARACTERS_MAX = 16 * 1024 * 1024
 
 _RANK = {kind: rank for rank, kind in enumerate(APPLY_ORDER)}
+
+
+def is_too_large(writes: Sequence[Write]) -> bool:
+    """Tell whether the values of several *writes* are more than one transaction should carry."""
+    if len(writes) < 2:  # noqa: PLR2004  a lone write is as small as it gets
+        return False
+    size = 0
+    for write in writes:
+        if isinstance(write, RecordStep | FinishWorkflow):
+            size += len(write.output or write.error or "")
+        elif isinstance(write, StartWorkflow):
+            size += len(write.inputs or "")
+    return size > BATCH_CHARACTERS_MAX
 
 
 def by_halves(commit: Callable[[Sequence[Write]], list[Outcome]], writes: Sequence[Write]) -> list[Outcome]:

@@ -20,7 +20,7 @@ from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swe
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_schema
-from durust.storage.halves import by_halves
+from durust.storage.halves import by_halves, is_too_large
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
 from durust.storage.pool import Pool, persist
 from durust.storage.provider import Hint, Listener, Writer
@@ -390,6 +390,8 @@ class _SqliteWriter:
     def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
         if not writes:
             return []
+        if is_too_large(writes):
+            return by_halves(self._commit, writes)
         try:
             return persist(self._name, lambda: self._once(writes))
         except BadData as error:

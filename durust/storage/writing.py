@@ -7,13 +7,9 @@ from collections.abc import Callable, Sequence
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, RecordStep, Refused, Write
 from durust.storage import batch
-from durust.storage.halves import by_halves
+from durust.storage.halves import by_halves, is_too_large
 from durust.storage.links import BadData, Call, Link, Row
 from durust.storage.pool import persist
-
-# Written in well under a second, also beside others. Several values of the largest size took longer together than a
-# statement may, and a batch that comes too late is sent again for ever.
-BATCH_CHARACTERS_MAX = 16 * 1024 * 1024
 
 
 class BatchWriter:
@@ -30,20 +26,15 @@ class BatchWriter:
         return [Refused(reason) if reason else next(outcomes) for reason in reasons]
 
     def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        if is_too_large(writes):
+            return by_halves(self._commit, writes)
         try:
-            run = self._run if len(writes) == 1 else self._run_bounded
-            return persist(self._name, lambda: batch.commit(run, writes))
+            return persist(self._name, lambda: batch.commit(self._run, writes))
         except BadData as error:
             if len(writes) == 1:
                 return [Refused(str(error))]
-        # By halves, until the one that cannot be held stands alone, or each part can be.
+        # By halves, until the one that cannot be held stands alone.
         return by_halves(self._commit, writes)
-
-    def _run_bounded(self, calls: Sequence[Call]) -> list[list[Row]]:
-        size = sum([len(value) for call in calls for value in call.params.values() if isinstance(value, str)])
-        if size > BATCH_CHARACTERS_MAX:
-            raise BadData(f"{size} characters, too many for one batch")
-        return self._run(calls)
 
     def _run(self, calls: Sequence[Call]) -> list[list[Row]]:
         if self._link is None or not self._link.is_open:

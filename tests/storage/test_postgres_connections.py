@@ -16,7 +16,7 @@ from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
 from durust.failpoints import FailpointError
 from durust.model.status import Status
 from durust.model.writes import Recorded, Refused, Write
-from durust.storage import columns, pool, postgres, writing
+from durust.storage import columns, halves, pool, postgres
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Lost, Row, Transient, fault
 from durust.storage.postgres import Address, PostgresLink, PostgresProvider
@@ -160,7 +160,7 @@ def test_what_the_database_refuses_costs_its_neighbours_nothing(provider: Postgr
 def test_values_that_are_too_large_together_are_written_one_by_one(
     provider: PostgresProvider, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "BATCH_CHARACTERS_MAX", 10_000)
+    monkeypatch.setattr(halves, "BATCH_CHARACTERS_MAX", 10_000)
     runs = [make_claimed(provider, name) for name in "abcde"]
     sent: list[int] = []
     run = PostgresLink.run

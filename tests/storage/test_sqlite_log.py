@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 
 from durust.errors import ProviderUnavailable, SchemaMismatch
 from durust.model.filters import ListFilter
-from durust.model.writes import Recorded
-from durust.storage import sqlite
+from durust.model.writes import Outcome, Recorded, Write
+from durust.storage import halves, sqlite, sqlite_batch
 from durust.storage.links import Call, Transient
 from durust.storage.provider import Hint
 from durust.storage.sqlite import SqliteProvider
+from durust.storage.sqlite_batch import Transaction
 from tests.conformance.builders import commit, history, make_claimed, make_enqueued, record_step, sweep
 from tests.storage.opened import ask, opened
 
@@ -195,6 +197,25 @@ def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
             seen = provider.workflows(ListFilter())
 
     assert [row.workflow_id for row in seen] == ["a"]
+
+
+def test_values_that_are_too_large_together_let_others_write_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(halves, "BATCH_CHARACTERS_MAX", 10_000)
+    with opened(tmp_path / "durust.db") as provider:
+        runs = [make_claimed(provider, name) for name in "abc"]
+        apply, sizes = sqlite_batch.commit, []
+
+        def count(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
+            sizes.append(len(writes))
+            return apply(transaction, writes)
+
+        monkeypatch.setattr(sqlite_batch, "commit", count)
+        outcomes = commit(provider, *(record_step(run, output=f'"{"x" * 6_000}"') for run in runs))
+
+    assert outcomes == [Recorded()] * 3
+    assert sizes == [1] * 3
 
 
 @pytest.mark.protocol("6.retry")
