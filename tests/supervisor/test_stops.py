@@ -67,6 +67,8 @@ def stop_in_a_body(
 ) -> tuple[Zombies, str]:
     """Stop a supervisor and its worker inside a step's body; the body ends as soon as the process continues."""
     first = up("steps", *OPTIONS, url=url, env={"PLANTED": planted})
+    # It claims before it says so, and is to be heard of before it is stopped.
+    first.wait_until_up(1)
     name = enqueue_one(provider, steps.gated, str(gate))
     worker_pid = eventually(lambda: next((entry.pid for entry in ledger.entries()), 0))
     eventually(lambda: len(provider.history([name])[name]) == 1)
@@ -166,6 +168,7 @@ def test_a_worker_that_stays_stopped_is_replaced_when_its_lease_has_ended(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path
 ) -> None:
     supervisor = up("steps", *OPTIONS, url=url)
+    supervisor.wait_until_up(1)
     name = enqueue_one(provider, steps.gated, str(tmp_path / "gate"))
     worker_pid = eventually(lambda: next((entry.pid for entry in ledger.entries()), 0))
 
