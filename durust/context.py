@@ -36,7 +36,7 @@ class _Context:
     def __init__(self, run: Run, codec: Codec) -> None:
         self._run = run
         self._codec = codec
-        # Of an async workflow it is the loop's own: asking for the running loop instead costs a system call.
+        # Of an async workflow it is the loop's own: asking for the running loop costs a system call on Python 3.11.
         self._thread = threading.get_ident()
 
     @property

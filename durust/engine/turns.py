@@ -102,7 +102,7 @@ class Turns:
 
     def enter(self, place: int, *, is_wait: bool) -> Turn:
         """Begin the operation at *place*."""
-        # With the loop in hand, because asking for the running one costs a system call.
+        # With the loop in hand, because asking for the running one costs a system call on Python 3.11.
         turn = self._turns[place] = Turn(place, asyncio.current_task(self._loop), is_wait=is_wait)
         self._has_one_task = self._has_one_task and turn.task is self._main
         return turn
