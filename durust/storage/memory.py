@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -60,19 +61,24 @@ class InMemoryProvider:
         if self._is_closed:
             raise ProviderUnavailable(self.name, "it was closed")
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._demand_open()
+            self._tables.now_ms = clock.now_ms()
+            yield
+
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply *writes* as one transaction, by type and within a type in their order."""
         outcomes: dict[int, Outcome] = {}
-        with self._lock:
-            self._demand_open()
+        with self._transaction():
             for place, write in sorted(enumerate(writes), key=lambda item: _RANK[type(item[1])]):
                 reason = refusal(write)
                 outcomes[place] = Refused(reason) if reason else self._tables.apply(write)
         return [outcomes[place] for place in range(len(writes))]
 
     def claim(self, request: ClaimRequest) -> list[Claimed]:
-        with self._lock:
-            self._demand_open()
+        with self._transaction():
             me = self._tables.executors.get(request.executor_id)
             if me is None or me.row.state != "LIVE" or me.lease_until <= clock.boottime():
                 return []
@@ -93,7 +99,7 @@ class InMemoryProvider:
         return islice(order, want.limit)
 
     def _grant(self, row: WorkflowRow, request: ClaimRequest) -> Claimed:
-        now = clock.now_ms()
+        now = self._tables.now_ms
         lease = Lease(row.workflow_id, request.executor_id, f"{now * 1000:016x}-{clock.random_token()}")
         claimed = self._tables.move(
             row.workflow_id,
@@ -119,9 +125,8 @@ class InMemoryProvider:
         )
 
     def sweep(self, request: SweepRequest) -> Swept:
-        with self._lock:
-            self._demand_open()
-            now = clock.now_ms()
+        with self._transaction():
+            now = self._tables.now_ms
             waiting = sorted(
                 (row.delay_until_ms, row.workflow_id)
                 for row in self._tables.workflows.values()

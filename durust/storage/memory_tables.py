@@ -57,6 +57,8 @@ class Tables:
     waits: dict[str, tuple[Wait, ...]] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
     queues: dict[str, QueueRow] = field(default_factory=dict)
+    now_ms: int = 0
+    """The moment of the transaction under way: one for all its writes, so that rows of one batch tie."""
 
     def apply(self, write: Write) -> Outcome:
         """Do what one write asks for, whole or not at all."""
@@ -86,7 +88,7 @@ class Tables:
                 assert_never(write)
 
     def _start(self, write: StartWorkflow) -> Outcome:
-        now = clock.now_ms()
+        now = self.now_ms
         known = self.workflows.get(write.workflow_id)
         if known is not None:
             return Recorded(now) if known.creator == write.creator else Existing(bare(known))
@@ -122,7 +124,7 @@ class Tables:
         return Recorded(now)
 
     def _record(self, write: RecordStep | RecordSleep) -> Outcome:
-        new = _checkpoint(write)
+        new = _checkpoint(write, self.now_ms)
         history = self.history.setdefault(write.lease.workflow_id, {})
         old = history.get(write.place)
         if old is not None and _is_retry(write, old, new):
@@ -144,7 +146,7 @@ class Tables:
             return fenced
         if self._is_lost(write):
             return HistoryLost()
-        now = clock.now_ms()
+        now = self.now_ms
         self.move(
             write.lease.workflow_id,
             finishing_event(write.status),
@@ -166,7 +168,7 @@ class Tables:
         self.waits[row.workflow_id] = write.waits
         self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
         # What is waited for may have come before the run was set aside: nobody would look at it again at once.
-        if write.until_ms <= clock.now_ms():
+        if write.until_ms <= self.now_ms:
             self.fall_due(row.workflow_id)
         return Recorded()
 
@@ -198,7 +200,7 @@ class Tables:
     def _unwind(self, lease: Lease, event: Event) -> WorkflowRow:
         """Take a run off its owner by the owner's own will, which costs no attempt."""
         row = self._disown(lease.workflow_id, event)
-        self.workflows[row.workflow_id] = replace(row, attempts=row.attempts - 1, updated_at_ms=clock.now_ms())
+        self.workflows[row.workflow_id] = replace(row, attempts=row.attempts - 1, updated_at_ms=self.now_ms)
         return self.workflows[row.workflow_id]
 
     def _disown(self, workflow_id: str, event: Event) -> WorkflowRow:
@@ -218,7 +220,7 @@ class Tables:
                 app_name=write.app_name,
                 app_version=write.app_version,
                 state="LIVE",
-                registered_at_ms=clock.now_ms(),
+                registered_at_ms=self.now_ms,
                 ended_at_ms=None,
                 why=None,
                 lease_seconds_left=write.ttl_seconds,
@@ -242,7 +244,7 @@ class Tables:
     def fall_due(self, workflow_id: str) -> WorkflowRow:
         """Queue a delayed row; it waits for nothing any more."""
         self.waits.pop(workflow_id, None)
-        return self.move(workflow_id, Event.DUE, delay_until_ms=None, updated_at_ms=clock.now_ms())
+        return self.move(workflow_id, Event.DUE, delay_until_ms=None, updated_at_ms=self.now_ms)
 
     def retire(self, executor_ids: Iterable[str], why: str) -> Released:
         """Declare executors DEAD and release what they hold."""
@@ -250,7 +252,7 @@ class Tables:
         for key in ids:
             if self.state(key) in {"LIVE", "DRAINING"}:
                 executor = self.executors[key]
-                executor.row = replace(executor.row, state="DEAD", ended_at_ms=clock.now_ms(), why=why)
+                executor.row = replace(executor.row, state="DEAD", ended_at_ms=self.now_ms, why=why)
         return self.free(row for row in self.workflows.values() if row.executor_id in ids)
 
     def free(self, rows: Iterable[WorkflowRow]) -> Released:
@@ -275,7 +277,7 @@ def bare(row: WorkflowRow, *, inputs: bool = False, outputs: bool = False) -> Wo
     )
 
 
-def _checkpoint(write: RecordStep | RecordSleep) -> Checkpoint:
+def _checkpoint(write: RecordStep | RecordSleep, now_ms: int) -> Checkpoint:
     token = write.lease.token
     if isinstance(write, RecordStep):
         return Checkpoint(
@@ -288,7 +290,7 @@ def _checkpoint(write: RecordStep | RecordSleep) -> Checkpoint:
             completed_at_ms=write.completed_at_ms,
             claim=token,
         )
-    now = max(clock.now_ms(), write.not_before_ms)
+    now = max(now_ms, write.not_before_ms)
     until = now + round(write.seconds * 1000)
     return Checkpoint(write.place, write.name, f"{until / 1000:.3f}", None, PORTABLE, None, now, until, token)
 
