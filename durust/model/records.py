@@ -53,6 +53,10 @@ class WorkflowRow:
     started_at_ms: int | None
     completed_at_ms: int | None
     delay_until_ms: int | None
+    timeout_ms: int | None
+    deadline_ms: int | None
+    partition_key: str | None
+    schedule_name: str | None
     serialization: str | None
     inputs: str | None = None
     """Loaded only when the query asks for inputs."""
@@ -76,6 +80,8 @@ class Claimed:
     created_at_ms: int
     now_ms: int
     """The database's time when the claim was granted; durations are counted from here."""
+    left_ms: int | None = None
+    """How long after that the deadline is; None without one."""
     history: tuple[Checkpoint, ...] = ()
     """Ordered by (completed_at_ms, place)."""
 

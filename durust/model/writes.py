@@ -31,6 +31,12 @@ class StartWorkflow:
     priority: int = 0
     dedup_id: str | None = None
     delay_seconds: float = 0.0
+    timeout_ms: int | None = None
+    """How long it may run, counted from its first start."""
+    deadline_ms: int | None = None
+    """The instant at which it is cancelled, in place of a timeout."""
+    partition_key: str | None = None
+    schedule_name: str | None = None
     app_version: str | None = None
     lease: Lease | None = None
 

@@ -103,6 +103,10 @@ def start_workflows(writes: Sequence[StartWorkflow]) -> Params:
         "creators": texts(write.creator for write in writes),
         "executors": texts(write.lease.executor_id if write.lease else None for write in writes),
         "tokens": texts(write.lease.token if write.lease else None for write in writes),
+        "timeouts": numbers(write.timeout_ms for write in writes),
+        "deadlines": numbers(write.deadline_ms for write in writes),
+        "partitions": texts(write.partition_key for write in writes),
+        "schedules": texts(write.schedule_name for write in writes),
         "inputs": texts(write.inputs for write in writes),
     }
 

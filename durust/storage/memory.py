@@ -16,7 +16,7 @@ from durust.model.status import DELAYED, ENQUEUED, PENDING, Event
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, Outcome, Refused, Write
 from durust.storage.listening import LocalListener
-from durust.storage.memory_tables import Tables, bare
+from durust.storage.memory_tables import Tables, bare, deadline
 from durust.storage.provider import Hint, Listener, Writer
 
 # One reap is one transaction elsewhere, so its size is bounded there and here.
@@ -109,6 +109,7 @@ class InMemoryProvider:
             attempts=row.attempts + 1,
             app_version=request.versions[request.scope.names.index(row.name)],
             started_at_ms=now,
+            deadline_ms=deadline(row.deadline_ms, row.timeout_ms, now),
             updated_at_ms=now,
         )
         return Claimed(
@@ -121,6 +122,7 @@ class InMemoryProvider:
             app_version=claimed.app_version,
             created_at_ms=claimed.created_at_ms,
             now_ms=now,
+            left_ms=None if claimed.deadline_ms is None else claimed.deadline_ms - now,
             history=self._steps(claimed.workflow_id),
         )
 

@@ -38,6 +38,8 @@ from durust.model.writes import (
 
 # What a sleep's instant is written in: the canonical name of plain JSON.
 PORTABLE = "portable_json"
+# What the column holds at most: a timeout that leads past it ends there.
+_INT8_MAX = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -118,6 +120,10 @@ class Tables:
             started_at_ms=None,
             completed_at_ms=None,
             delay_until_ms=now + delay_ms if delay_ms > 0 else None,
+            timeout_ms=write.timeout_ms,
+            deadline_ms=write.deadline_ms if lease is None else deadline(write.deadline_ms, write.timeout_ms, now),
+            partition_key=write.partition_key,
+            schedule_name=write.schedule_name,
             serialization=write.serialization,
             inputs=write.inputs,
         )
@@ -275,6 +281,13 @@ def bare(row: WorkflowRow, *, inputs: bool = False, outputs: bool = False) -> Wo
         output=row.output if outputs else None,
         error=row.error if outputs else None,
     )
+
+
+def deadline(standing_ms: int | None, timeout_ms: int | None, now_ms: int) -> int | None:
+    """Return the deadline of a run that starts now: the one it has already, or what its timeout says."""
+    if standing_ms is not None or timeout_ms is None:
+        return standing_ms
+    return min(now_ms + timeout_ms, _INT8_MAX)
 
 
 def _checkpoint(write: RecordStep | RecordSleep, now_ms: int) -> Checkpoint:

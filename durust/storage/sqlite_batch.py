@@ -208,6 +208,10 @@ def _start(transaction: Transaction, write: StartWorkflow) -> Outcome:
         "creator": write.creator,
         "executor": lease.executor_id if lease else None,
         "token": lease.token if lease else None,
+        "timeout": write.timeout_ms,
+        "deadline": write.deadline_ms,
+        "partition": write.partition_key,
+        "schedule": write.schedule_name,
     }
     if transaction.change(SQL.start_workflows, values):
         transaction.change(SQL.store_inputs, {"id": write.workflow_id, "inputs": write.inputs})

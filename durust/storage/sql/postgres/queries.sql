@@ -52,16 +52,23 @@ with live as materialized (
       from unnest(
            %(ids)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[], %(dedups)s::text[],
            %(delays)s::bigint[], %(versions)s::text[], %(apps)s::text[], %(formats)s::text[], %(creators)s::text[],
-           %(executors)s::text[], %(tokens)s::text[], %(inputs)s::text[]) with ordinality
-           as i(id, name, queue, priority, dedup, delay, version, app, format, creator, executor, token, inputs, place)
+           %(executors)s::text[], %(tokens)s::text[], %(timeouts)s::bigint[], %(deadlines)s::bigint[],
+           %(partitions)s::text[], %(schedules)s::text[], %(inputs)s::text[]) with ordinality
+           as i(id, name, queue, priority, dedup, delay, version, app, format, creator, executor, token, timeout,
+                deadline, partition, schedule, inputs, place)
 ), started as (
     insert into dbos.workflow_status (
         workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
-        application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at)
+        application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at,
+        workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name)
     select i.id,
            case when i.executor is not null then 'PENDING' when i.delay > 0 then 'DELAYED' else 'ENQUEUED' end,
            i.name, i.queue, i.priority, i.dedup, case when i.delay > 0 then m.ms + i.delay end, i.version,
-           i.app, i.format, i.creator, i.executor, i.token, case when i.executor is null then 0 else 1 end, m.ms, m.ms
+           i.app, i.format, i.creator, i.executor, i.token, case when i.executor is null then 0 else 1 end, m.ms, m.ms,
+           i.timeout,
+           coalesce(i.deadline, case when i.executor is not null and i.timeout is not null
+                                     then m.ms + least(i.timeout, 9223372036854775807 - m.ms) end),
+           i.partition, i.schedule
       from input i
      cross join moment m
      where i.executor is null or i.executor in (select l.executor_id from live l)
@@ -360,7 +367,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
        (select e.state from durust.executors e where e.executor_id = i.executor),
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization
   from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(executors)s::text[]) with ordinality
        as i(id, queue, dedup, executor, number)
   left join dbos.workflow_status w on w.workflow_uuid = i.id
@@ -414,10 +422,10 @@ with me as materialized (
      where w.workflow_uuid = p.workflow_uuid and coalesce(w.status, '') = 'ENQUEUED'
     returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
               w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority,
-              p.may_have_run
+              w.workflow_deadline_epoch_ms - m.ms as left_ms, p.may_have_run
 )
 select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
-       c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.may_have_run
+       c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
   from claimed c
   left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
  order by c.number, c.priority, c.created_at, c.workflow_uuid
@@ -514,7 +522,8 @@ returning w.workflow_uuid, w.queue_name
 -- A filter that is NULL falls away, because the statement is planned for its values each time.
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization,
        case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
        case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
        case when %(load_output)s::boolean then coalesce(o.error, w.error) end

@@ -31,11 +31,14 @@ on conflict (name) do update
 -- A direct start asks in the same statement whether its executor lives.
 insert into workflow_status (
     workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
-    application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at)
+    application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at,
+    workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name)
 select :id,
        case when :executor is not null then 'PENDING' when :delay > 0 then 'DELAYED' else 'ENQUEUED' end,
        :name, :queue, :priority, :dedup, case when :delay > 0 then :now + :delay end, :version,
-       :app, :format, :creator, :executor, :token, :executor is not null, :now, :now
+       :app, :format, :creator, :executor, :token, :executor is not null, :now, :now, :timeout,
+       coalesce(:deadline, case when :executor is not null then :now + min(:timeout, 9223372036854775807 - :now) end),
+       :partition, :schedule
  where :executor is null
     or exists (select 1 from durust_executors e where e.executor_id = :executor and e.state = 'LIVE')
 on conflict do nothing
@@ -151,7 +154,8 @@ select w.status, w.executor_id, w.owner_xid,
 select (select d.workflow_uuid from workflow_status d where d.queue_name = :queue and d.deduplication_id = :dedup),
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization
   from (select 1)
   left join workflow_status w on w.workflow_uuid = :id
 
@@ -198,7 +202,8 @@ update workflow_status
         where e.executor_id = :executor and e.state = 'LIVE' and l.boot_id = :boot and l.lease_until > :boottime)
 returning priority, created_at, workflow_uuid, executor_id, owner_xid, name,
           coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
-          serialization, recovery_attempts, queue_name, application_version, created_at, :now
+          serialization, recovery_attempts, queue_name, application_version, created_at, :now,
+          workflow_deadline_epoch_ms - :now
 
 -- name: read_history
 select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
@@ -266,7 +271,8 @@ with picked (id) as (
 )
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.serialization,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization,
        case when :load_input then coalesce(i.inputs, w.inputs) end,
        case when :load_output then coalesce(o.output, w.output) end,
        case when :load_output then coalesce(o.error, w.error) end
