@@ -15,7 +15,7 @@ TEST_WORKERS ?= 2
 # A case of the crash matrix is one process at a time, and each of them waits for the disk now and then.
 CRASH_WORKERS ?= 3
 
-.PHONY: help demo test conformance lint types bench crash ci clean
+.PHONY: help demo test conformance lint types docs bench crash ci clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -35,6 +35,9 @@ lint: $(READY) ## check the rules and the format of the source
 
 types: $(READY) ## check the types of the package and its tests
 	$(BIN)/mypy
+
+docs: $(READY) ## draw the parts of the documentation that come from the code
+	$(BIN)/python scripts/draw_docs.py
 
 bench: $(READY) ## measure throughput and latency beside their ceilings
 	$(BIN)/python scripts/bench.py $(ARGS)

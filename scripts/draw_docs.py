@@ -1,4 +1,4 @@
-"""Draws the parts of the documentation that the code knows best: the states' table and the SQL failpoints.
+"""Draws the parts of the documentation that the code knows best: states, SQL failpoints, and what tests assert.
 
 Each page has a part between `<!-- drawn: NAME -->` and `<!-- end -->`; run this after a change of what it shows.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from durust.model.status import INITIAL, TERMINAL, TRANSITIONS
 from durust.storage.statements import load
+from tests.tidy import behaviours
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _DRAWN = re.compile(r"(?P<head><!-- drawn: (?P<name>\w+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL)
@@ -45,7 +46,11 @@ def statements() -> str:
     return "\n".join(["| before | after | changes rows | on |", "|---|---|---|---|", *rows, ""])
 
 
-DRAWINGS: dict[str, Callable[[], str]] = {"states": states, "statements": statements}
+DRAWINGS: dict[str, Callable[[], str]] = {
+    "states": states,
+    "statements": statements,
+    "behaviours": behaviours.table,
+}
 
 
 def drawn(page: str) -> str:

@@ -63,6 +63,7 @@ def test_a_claim_grants_the_row_with_what_it_needs_to_run(provider: StateProvide
     assert (claimed.now_ms, claimed.history) == (row.started_at_ms, ())
 
 
+@pytest.mark.covers(89)
 def test_a_claimed_row_is_pending_under_its_new_owner(provider: StateProvider) -> None:
     make_enqueued(provider, "a", priority=3, dedup_id="once")
     before = row_of(provider, "a")
@@ -96,12 +97,14 @@ def test_a_claim_of_nothing_is_empty(provider: StateProvider) -> None:
     assert claim(provider) == []
 
 
+@pytest.mark.covers(80)
 def test_rows_come_first_in_first_out(provider: StateProvider) -> None:
     ids = [make_enqueued(provider) for _ in range(6)]
 
     assert claim_one_by_one(provider, 6) == ids
 
 
+@pytest.mark.covers(80)
 def test_rows_of_one_instant_come_in_the_order_of_their_ids(provider: StateProvider) -> None:
     ids = [clock.ordered_id() for _ in range(6)]
     commit(provider, *(start(workflow_id) for workflow_id in reversed(ids)))
@@ -109,6 +112,7 @@ def test_rows_of_one_instant_come_in_the_order_of_their_ids(provider: StateProvi
     assert claim_one_by_one(provider, 6) == ids
 
 
+@pytest.mark.covers(80)
 def test_a_lower_priority_number_comes_first(provider: StateProvider) -> None:
     for workflow_id, priority in (("a", 5), ("b", 0), ("c", 2147483647), ("d", -1), ("e", 0)):
         make_enqueued(provider, workflow_id, priority=priority)
@@ -157,6 +161,7 @@ def test_the_internal_queue_is_claimed_by_its_name(provider: StateProvider) -> N
     assert claim(provider, "_dbos_internal_queue") == ["a"]
 
 
+@pytest.mark.covers(68)
 def test_only_names_that_are_known_are_taken(provider: StateProvider) -> None:
     make_enqueued(provider, "a", name="known")
     make_enqueued(provider, "b", name="unknown")
@@ -171,6 +176,7 @@ def test_no_names_take_nothing(provider: StateProvider) -> None:
     assert claim(provider, names=(), versions=()) == []
 
 
+@pytest.mark.covers(190)
 def test_rows_of_another_application_are_left_alone(provider: StateProvider) -> None:
     make_enqueued(provider, "a", app_name="other")
     make_enqueued(provider, "b", app_name=APP)
@@ -179,6 +185,7 @@ def test_rows_of_another_application_are_left_alone(provider: StateProvider) -> 
     assert claim(provider, app="other") == ["a"]
 
 
+@pytest.mark.covers(190)
 def test_rows_without_an_application_belong_to_whoever_knows_the_name(
     provider: StateProvider, rewrite: Rewrite
 ) -> None:
@@ -293,6 +300,7 @@ def test_each_resumed_run_comes_with_its_own_history(provider: StateProvider) ->
     }
 
 
+@pytest.mark.covers(55)
 def test_every_claim_counts_an_attempt_unless_the_run_gives_it_back(provider: StateProvider) -> None:
     claimed = make_claimed(provider, "a")
     queue = claimed.queue or ""

@@ -70,6 +70,7 @@ def test_a_run_cannot_end_in_another_state(provider: StateProvider, status: Stat
     assert row_of(provider, "a").status is Status.PENDING
 
 
+@pytest.mark.covers(69)
 def test_a_lost_lease_ends_nothing(provider: StateProvider) -> None:
     claimed = make_claimed(provider, "a", by="first")
     again = reclaim(provider, claimed.lease, by="second")
@@ -103,6 +104,7 @@ def test_a_queued_workflow_cannot_be_ended(provider: StateProvider) -> None:
     assert row_of(provider, "a").status is Status.ENQUEUED
 
 
+@pytest.mark.covers(69)
 def test_a_workflow_that_does_not_exist_cannot_be_ended(provider: StateProvider) -> None:
     assert commit_one(provider, finish(Lease("nowhere", "first", "token"))) == Fenced(holder=None)
 

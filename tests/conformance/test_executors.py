@@ -67,6 +67,7 @@ def test_a_registration_that_is_sent_twice_changes_nothing(provider: StateProvid
     assert (row.pid, row.lease_seconds_left <= LONG_SECONDS) == (1, True)
 
 
+@pytest.mark.covers(65)
 def test_a_dead_executor_stays_dead_when_it_registers_again(provider: StateProvider) -> None:
     make_executor(provider, "first")
     commit(provider, Retire(("first",), "killed"))
@@ -182,6 +183,7 @@ def test_a_direct_start_that_crashed_goes_to_the_internal_queue(provider: StateP
     )
 
 
+@pytest.mark.covers(52)
 def test_only_the_running_work_of_the_retired_is_released(provider: StateProvider) -> None:
     held = [make_claimed(provider, name, by=by).lease for name, by in (("a", "first"), ("b", "second"))]
     kept = make_claimed(provider, "c", by="third")
@@ -196,6 +198,7 @@ def test_only_the_running_work_of_the_retired_is_released(provider: StateProvide
     assert row_of(provider, "d").status is Status.SUCCESS
 
 
+@pytest.mark.covers(52)
 def test_retiring_again_releases_nothing_and_keeps_the_first_reason(provider: StateProvider) -> None:
     make_claimed(provider, "a", by="first")
     commit(provider, Retire(("first",), "killed"))

@@ -109,6 +109,7 @@ def test_a_wake_ends_a_wait_at_once(listener: Listener) -> None:
     assert not waiting.is_alive()
 
 
+@pytest.mark.covers(50)
 def test_a_wake_before_the_wait_is_not_lost(listener: Listener) -> None:
     drain(listener)
     listener.wake()

@@ -77,6 +77,7 @@ def population(provider: StateProvider) -> StateProvider:
 ALL = ["a1", "a2", "b1", "b2", "c%", "c_1"]
 
 
+@pytest.mark.covers(169)
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -125,6 +126,7 @@ def test_a_list_holds_what_matches_every_field(
     assert ids(population, **query) == expected
 
 
+@pytest.mark.covers(190)
 def test_a_list_of_an_application_holds_what_nobody_names_where_the_workflow_is_known(
     provider: StateProvider, rewrite: Rewrite
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_text_that_no_database_holds_cannot_be_asked_for(provider: StateProvid
         provider.workflows(ListFilter(workflow_ids=["\ud800"]))
 
 
+@pytest.mark.covers(170)
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 @pytest.mark.parametrize("status", ["OF_TOMORROW", None])
 def test_a_state_that_is_unknown_here_hides_no_other_row(
@@ -171,6 +174,7 @@ def test_a_state_that_is_unknown_here_hides_no_other_row(
     assert [type(outcome) for outcome in outcomes] == [Existing, Recorded]
 
 
+@pytest.mark.covers(169)
 def test_a_list_may_be_cut_by_the_time_of_creation(provider: StateProvider) -> None:
     made = [make_enqueued(provider) for _ in range(5)]
     times = [row_of(provider, name).created_at_ms for name in made]
@@ -182,6 +186,7 @@ def test_a_list_may_be_cut_by_the_time_of_creation(provider: StateProvider) -> N
     assert ids(provider, created_from_ms=times[4] + 1) == []
 
 
+@pytest.mark.covers(169)
 @pytest.mark.parametrize("ended", [True, False])
 def test_values_are_loaded_only_where_they_are_asked_for(provider: StateProvider, *, ended: bool) -> None:
     claimed = make_claimed(provider, "a", inputs="[1]")
@@ -197,6 +202,7 @@ def test_values_are_loaded_only_where_they_are_asked_for(provider: StateProvider
     assert (outputs.inputs, outputs.output, outputs.error) == (None, '"it"' if ended else None, None)
 
 
+@pytest.mark.covers(169)
 def test_pages_hold_every_row_once(provider: StateProvider) -> None:
     made = [make_enqueued(provider) for _ in range(11)]
 

@@ -100,6 +100,7 @@ def test_a_direct_start_may_belong_to_a_queue(provider: StateProvider) -> None:
     assert row_of(provider, "a").queue == QUEUE
 
 
+@pytest.mark.covers(1)
 def test_the_same_id_twice_runs_once_and_shows_what_stands(provider: StateProvider) -> None:
     make_enqueued(provider, "a", inputs="[1]")
 
@@ -141,6 +142,7 @@ def test_a_start_that_is_sent_twice_stands_once(provider: StateProvider, times: 
     assert row_of(provider, "a").creator == write.creator
 
 
+@pytest.mark.covers(56)
 @pytest.mark.parametrize("times", ["in two commits", "in one"])
 def test_a_direct_start_that_is_sent_twice_stands_once(provider: StateProvider, times: str) -> None:
     write = start(lease=make_lease("a", make_executor(provider, "first")))
@@ -185,6 +187,7 @@ def test_direct_and_queued_starts_stand_in_one_batch(provider: StateProvider) ->
     assert [is_recorded(outcome) for outcome in outcomes] == [True, True]
 
 
+@pytest.mark.covers(83)
 def test_a_deduplication_id_is_held_by_one_workflow_of_a_queue(provider: StateProvider) -> None:
     make_enqueued(provider, "a", dedup_id="once")
 
@@ -213,6 +216,7 @@ def test_an_id_is_judged_before_its_deduplication_id(provider: StateProvider) ->
     assert outcome.row.workflow_id == "b"
 
 
+@pytest.mark.covers(83)
 def test_a_delayed_and_a_running_workflow_hold_their_deduplication_id(provider: StateProvider) -> None:
     make_enqueued(provider, "delayed", dedup_id="d", delay_seconds=600)
     make_enqueued(provider, "running", dedup_id="r")
@@ -223,6 +227,7 @@ def test_a_delayed_and_a_running_workflow_hold_their_deduplication_id(provider: 
     assert outcomes == [Duplicate("delayed"), Duplicate("running")]
 
 
+@pytest.mark.covers(83)
 def test_an_ended_workflow_frees_its_deduplication_id(provider: StateProvider) -> None:
     make_enqueued(provider, "a", dedup_id="once")
     [claimed] = provider.claim(want(make_executor(provider, "first")))

@@ -25,6 +25,7 @@ from tests.conformance.builders import (
 )
 
 
+@pytest.mark.covers(37)
 def test_a_step_is_recorded_with_everything_it_was_given(provider: StateProvider) -> None:
     claimed = make_claimed(provider)
 
@@ -149,6 +150,7 @@ def test_a_predecessor_that_an_earlier_claim_recorded_counts(provider: StateProv
     assert outcome == Recorded()
 
 
+@pytest.mark.covers(35)
 @pytest.mark.parametrize("change", [{"name": "refund"}, {"output": '"other"'}, {"output": None, "error": "{}"}])
 def test_a_place_that_holds_another_record_diverges(provider: StateProvider, change: dict[str, Any]) -> None:
     claimed = make_claimed(provider)
@@ -161,6 +163,7 @@ def test_a_place_that_holds_another_record_diverges(provider: StateProvider, cha
     assert history(provider, claimed.lease.workflow_id) == [recorded]
 
 
+@pytest.mark.covers(35)
 def test_a_place_that_an_earlier_claim_filled_diverges(provider: StateProvider) -> None:
     claimed = make_claimed(provider, by="first")
     commit(provider, record_step(claimed))
@@ -193,6 +196,7 @@ def test_two_records_for_one_place_in_a_batch_keep_the_first(provider: StateProv
     assert recorded.name == "charge"
 
 
+@pytest.mark.covers(35)
 @pytest.mark.parametrize("times", ["in two commits", "in one"])
 def test_a_step_that_is_sent_twice_stands_once(provider: StateProvider, times: str) -> None:
     claimed = make_claimed(provider)

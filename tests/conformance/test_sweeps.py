@@ -222,6 +222,7 @@ def test_orphans_are_freed_within_the_limit(provider: StateProvider, rewrite: Re
     assert (second.orphans, second.more) == (1, False)
 
 
+@pytest.mark.covers(190)
 def test_a_sweep_leaves_rows_of_another_application_alone(provider: StateProvider, rewrite: Rewrite) -> None:
     make_due(provider, rewrite, make_claimed(provider, "a"))
     make_claimed(provider, "b")

@@ -57,6 +57,7 @@ def run(stage: Stage, body: Callable[..., Any]) -> Any:
     return stage.launch(body).run_workflow(body.__name__).get_result(PATIENCE)
 
 
+@pytest.mark.covers(40, 41)
 def test_a_hundred_gathered_steps_are_numbered_in_the_order_of_their_calls(stage: Stage, trace: Trace) -> None:
     async def many(ctx: DurableContext) -> Any:
         seen = trace.begin()
@@ -90,6 +91,7 @@ def test_a_hundred_sync_steps_and_then_a_short_sleep_are_replayed_without_a_wait
     assert len(executions) == 2
 
 
+@pytest.mark.covers(42, 48)
 def test_the_first_completed_is_the_same_in_a_replay(stage: Stage, trace: Trace) -> None:
     async def race(ctx: DurableContext) -> list[str]:
         seen = trace.begin()
@@ -110,6 +112,7 @@ def test_the_first_completed_is_the_same_in_a_replay(stage: Stage, trace: Trace)
     trace.assert_alike()
 
 
+@pytest.mark.covers(48)
 def test_as_completed_is_the_same_in_a_replay(stage: Stage, trace: Trace) -> None:
     async def race(ctx: DurableContext) -> list[str]:
         seen = trace.begin()
@@ -216,6 +219,7 @@ def test_a_task_group_that_fails_is_replayed_alike(stage: Stage, trace: Trace) -
     trace.assert_alike()
 
 
+@pytest.mark.covers(42)
 def test_a_step_that_was_cut_short_by_a_timeout_is_cut_short_in_a_replay(stage: Stage, trace: Trace) -> None:
     paces = iter([PATIENCE, 0.0])
 
@@ -339,6 +343,7 @@ def test_a_task_that_was_left_behind_does_nothing_after_the_body(stage: Stage, t
     assert stage.names(handle) == {2: "own"}
 
 
+@pytest.mark.covers(42)
 def test_a_timeout_around_a_sleep_that_parks_is_kept(stage: Stage, trace: Trace) -> None:
     async def patient(ctx: DurableContext) -> list[str]:
         seen = trace.begin()

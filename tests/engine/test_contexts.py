@@ -94,6 +94,7 @@ def test_a_context_is_refused_in_another_workflow(stage: Stage) -> None:
         lent[0].step("one", lambda: 1)
 
 
+@pytest.mark.covers(44)
 def test_context_variables_are_each_workflows_own(stage: Stage, paint: Paint) -> None:
     seen: list[str] = []
 
@@ -124,6 +125,7 @@ def test_a_workflow_is_not_called_directly() -> None:
     assert direct.fn(None, 1) == 2
 
 
+@pytest.mark.covers(14)
 def test_a_running_workflow_does_not_start_another_through_the_engine(stage: Stage) -> None:
     engine = stage.make_engine()
 
@@ -159,6 +161,7 @@ def test_a_sleep_that_cannot_be_meant_is_refused(seconds: Any) -> None:
     stage.close()
 
 
+@pytest.mark.covers(20)
 def test_an_engine_that_was_not_launched_says_so() -> None:
     engine = DurableEngine("memory://")
 
@@ -174,6 +177,7 @@ def test_an_engine_that_was_not_launched_says_so() -> None:
             ask()
 
 
+@pytest.mark.covers(43)
 def test_blocking_on_a_running_loop_is_refused_with_what_to_write(stage: Stage) -> None:
     def work(_: SyncDurableContext) -> int:
         return 1
@@ -190,6 +194,7 @@ def test_blocking_on_a_running_loop_is_refused_with_what_to_write(stage: Stage) 
     asyncio.run(block())
 
 
+@pytest.mark.covers(44)
 def test_the_awaiting_views_answer_on_any_loop(stage: Stage, paint: Paint) -> None:
     @paint
     def work(ctx: Any, number: int) -> Any:

@@ -78,6 +78,7 @@ def close_aside(engine: DurableEngine, seconds: float, aside: ThreadPoolExecutor
     return closing
 
 
+@pytest.mark.covers(202)
 def test_a_close_lets_what_runs_finish(stage: Stage, trip: Trip, aside: ThreadPoolExecutor) -> None:
     engine = launch(stage, trip)
     handle = engine.run_workflow("trip")
@@ -103,6 +104,7 @@ def test_a_drain_tells_whether_everything_has_ended(stage: Stage, trip: Trip, as
     trip.gate.set()
 
 
+@pytest.mark.covers(202)
 @pytest.mark.parametrize("queue", [None, "beds"])
 def test_what_still_runs_at_the_deadline_is_handed_back_and_not_counted(
     stage: Stage, trip: Trip, queue: str | None
@@ -123,6 +125,7 @@ def test_what_still_runs_at_the_deadline_is_handed_back_and_not_counted(
     assert stage.row(handle).attempts == 1
 
 
+@pytest.mark.covers(23)
 def test_a_step_that_was_recorded_before_the_drain_does_not_run_again(stage: Stage, paint: Paint) -> None:
     bodies, gate = Bodies(), threading.Event()
 
@@ -179,6 +182,7 @@ def test_what_parked_during_a_drain_wakes_on_another_engine(
     assert stage.row(handle).attempts == 1
 
 
+@pytest.mark.covers(194, 202)
 def test_a_drain_claims_nothing_more(stage: Stage, trip: Trip, aside: ThreadPoolExecutor) -> None:
     engine = launch(stage, trip, slots=1)
     engine.run_workflow("trip")
@@ -194,6 +198,7 @@ def test_a_drain_claims_nothing_more(stage: Stage, trip: Trip, aside: ThreadPool
     assert launch(stage, trip).retrieve_workflow(waiting.id).get_result(PATIENCE) == "there"
 
 
+@pytest.mark.covers(194)
 def test_a_start_during_a_drain_is_queued_for_others(stage: Stage, trip: Trip) -> None:
     engine = launch(stage, trip)
     assert engine.drain(LONG_SECONDS) is True
@@ -241,6 +246,7 @@ def test_whoever_interrupts_the_program_need_not_wait_for_what_runs(stage: Stage
     trip.gate.set()
 
 
+@pytest.mark.covers(21)
 def test_an_engine_is_launched_again_after_its_close(stage: Stage, trip: Trip) -> None:
     trip.gate.set()
     engine = launch(stage, trip)

@@ -54,6 +54,7 @@ def trip(paint: Paint) -> Trip:
     return Trip(paint)
 
 
+@pytest.mark.covers(66, 69)
 @pytest.mark.parametrize("settings", [{}, DEAF], ids=["told", "deaf"])
 def test_a_run_that_lost_its_lease_inside_a_step_records_nothing_more(
     stage: Stage, trip: Trip, settings: dict[str, Any]
@@ -209,6 +210,7 @@ def test_what_runs_is_not_taken_for_stranded(stage: Stage, trip: Trip) -> None:
     assert trip.bodies == ["one", "two", "three"]
 
 
+@pytest.mark.covers(17, 39)
 def test_a_row_that_was_cancelled_under_a_running_body_stays_cancelled(
     stage: Stage, trip: Trip, rewrite: Rewrite
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_row_that_was_cancelled_under_a_running_body_stays_cancelled(
     assert stage.row(handle).status is Status.CANCELLED
 
 
+@pytest.mark.covers(69, 131)
 def test_a_cancellation_after_the_last_step_stands(stage: Stage, paint: Paint, rewrite: Rewrite) -> None:
     bodies = Bodies()
 

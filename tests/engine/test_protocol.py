@@ -108,6 +108,7 @@ def test_an_audit_in_the_middle_of_a_start_leaves_it_alone(
     assert handle.get_result(PATIENCE) == "done"
 
 
+@pytest.mark.covers(56, 58)
 @pytest.mark.protocol("4.audit", "4.attempts")
 def test_a_claim_whose_answer_was_lost_is_handed_back_without_an_attempt(stage: Stage) -> None:
     def ship(ctx: SyncDurableContext) -> str:
@@ -122,6 +123,7 @@ def test_a_claim_whose_answer_was_lost_is_handed_back_without_an_attempt(stage: 
     assert stage.row("a").attempts == 1
 
 
+@pytest.mark.covers(52)
 @pytest.mark.protocol("4.recover")
 def test_recover_retires_what_is_gone_from_this_host_alone(stage: Stage, blocked: Blocked, spawn: Spawn) -> None:
     engine = stage.make_engine()

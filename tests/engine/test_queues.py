@@ -108,6 +108,7 @@ def double(_: SyncDurableContext, number: int) -> int:
     return 2 * number
 
 
+@pytest.mark.covers(74)
 def test_a_queued_workflow_runs_and_keeps_its_queue(stage: Stage, paint: Paint) -> None:
     @paint
     def add(ctx: Any, one: int, other: int) -> Any:
@@ -174,6 +175,7 @@ def test_the_slots_bound_queued_and_direct_starts_together(stage: Stage, paint: 
     assert gauge.peak == 4
 
 
+@pytest.mark.covers(100)
 def test_two_thousand_that_are_queued_together_all_run_once(stage: Stage) -> None:
     ran: Counter[int] = Counter()
     mutex = threading.Lock()
@@ -204,6 +206,7 @@ def test_options_of_many_are_given_one_by_one(stage: Stage) -> None:
         engine.enqueue_many("mail", "double", [(1,)], options=options)
 
 
+@pytest.mark.covers(80)
 def test_lower_priorities_go_first_and_equal_ones_in_their_order(stage: Stage, gauge: Gauge) -> None:
     order: list[str] = []
 
@@ -229,6 +232,7 @@ def test_lower_priorities_go_first_and_equal_ones_in_their_order(stage: Stage, g
     assert order == sorted(f"{priority}-{number}" for number, priority in enumerate(priorities))
 
 
+@pytest.mark.covers(83)
 def test_a_deduplication_id_admits_one_workflow_until_it_ends(stage: Stage, gauge: Gauge) -> None:
     def visit(ctx: SyncDurableContext) -> None:
         ctx.step("visit", gauge.visit)
@@ -250,6 +254,7 @@ def test_a_deduplication_id_admits_one_workflow_until_it_ends(stage: Stage, gaug
     assert again.id != first.id
 
 
+@pytest.mark.covers(64)
 def test_of_many_that_ask_for_one_deduplication_id_one_is_admitted(stage: Stage, gauge: Gauge) -> None:
     def visit(ctx: SyncDurableContext) -> None:
         ctx.step("visit", gauge.visit)
@@ -278,6 +283,7 @@ def test_a_deduplication_id_without_a_queue_is_refused(stage: Stage) -> None:
     assert stage.rows() == []
 
 
+@pytest.mark.covers(86)
 def test_a_delayed_workflow_does_not_run_before_its_time(stage: Stage) -> None:
     engine = launch(stage, double, queues=[WorkflowQueue("mail")])
     options = WorkflowOptions(delay=timedelta(milliseconds=400))
@@ -291,6 +297,7 @@ def test_a_delayed_workflow_does_not_run_before_its_time(stage: Stage) -> None:
         assert (row.started_at_ms or 0) - row.created_at_ms >= 400
 
 
+@pytest.mark.covers(86)
 def test_a_delayed_workflow_waits_as_delayed(stage: Stage) -> None:
     engine = launch(stage, double, queues=[WorkflowQueue("mail")])
 
@@ -328,6 +335,7 @@ def test_a_queue_that_was_declared_elsewhere_is_accepted_and_waits_for_its_serve
     assert handle.get_result(PATIENCE) == 8
 
 
+@pytest.mark.covers(92)
 def test_only_the_chosen_queues_and_the_internal_one_are_served(stage: Stage) -> None:
     queues = [WorkflowQueue("one"), WorkflowQueue("two")]
     engine = launch(stage, double, queues=queues, serves=["one"])
@@ -358,6 +366,7 @@ def test_a_direct_start_without_a_free_slot_is_queued_and_runs(stage: Stage, gau
     assert gauge.peak == 1
 
 
+@pytest.mark.covers(3)
 def test_an_id_that_exists_on_another_queue_answers_that_workflow(stage: Stage) -> None:
     ran: list[int] = []
 
@@ -377,6 +386,7 @@ def test_an_id_that_exists_on_another_queue_answers_that_workflow(stage: Stage) 
     assert ran == [1]
 
 
+@pytest.mark.covers(93)
 def test_an_idle_engine_does_not_hammer_the_database(stage: Stage) -> None:
     engine = launch(stage, double, queues=[WorkflowQueue("mail")], idle_poll_seconds=0.1, audit_seconds=600.0)
     line = stage.line_of(engine)

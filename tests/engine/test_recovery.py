@@ -69,6 +69,7 @@ def assert_resumed(engine: DurableEngine, stage: Stage, ledger: Ledger, victim: 
     assert {stage.row(f"queued-{name}").queue for name in recovering.WORKFLOWS} == {recovering.QUEUE}
 
 
+@pytest.mark.covers(23, 51)
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 def test_a_launch_resumes_at_once_what_a_killed_process_left(stage: Stage, ledger: Ledger, victim: Spawned) -> None:
     victim.kill()
@@ -80,6 +81,7 @@ def test_a_launch_resumes_at_once_what_a_killed_process_left(stage: Stage, ledge
     assert engine.recover() == []
 
 
+@pytest.mark.covers(51, 52, 53)
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 def test_recover_leaves_a_living_process_alone_and_returns_what_a_killed_one_left(
     stage: Stage, ledger: Ledger, victim: Spawned
@@ -99,6 +101,7 @@ def test_recover_leaves_a_living_process_alone_and_returns_what_a_killed_one_lef
     assert_resumed(engine, stage, ledger, victim)
 
 
+@pytest.mark.covers(53, 73)
 def test_the_launch_and_the_recovery_of_one_engine_leave_the_runs_of_another_alone(stage: Stage, paint: Paint) -> None:
     bodies, gate = Bodies(), threading.Event()
 
@@ -126,6 +129,7 @@ def test_the_launch_and_the_recovery_of_one_engine_leave_the_runs_of_another_alo
     assert bodies == ["wait"]
 
 
+@pytest.mark.covers(17, 55)
 def test_a_workflow_that_ends_its_executor_each_time_is_set_aside_and_others_go_on(stage: Stage, paint: Paint) -> None:
     bodies, gate = Bodies(), threading.Event()
 
@@ -197,6 +201,7 @@ def test_neither_parks_nor_drains_count_as_attempts(stage: Stage, paint: Paint) 
     assert stage.row(handle).attempts == 1
 
 
+@pytest.mark.covers(54)
 def test_a_run_of_another_version_waits_for_it_and_the_launch_names_it(
     stage: Stage, paint: Paint, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -244,6 +249,7 @@ def launch_as(stage: Stage, name: str, workflow: Callable[..., Any]) -> DurableE
     return engine
 
 
+@pytest.mark.covers(68)
 def test_a_run_whose_workflow_nobody_knows_waits_and_is_not_counted(stage: Stage, paint: Paint) -> None:
     bodies = Bodies()
 
@@ -264,6 +270,7 @@ def test_a_run_whose_workflow_nobody_knows_waits_and_is_not_counted(stage: Stage
     assert bodies == ["known", "late"]
 
 
+@pytest.mark.covers(177)
 def test_inputs_that_cannot_be_read_are_errors_and_harm_nobody(stage: Stage, paint: Paint) -> None:
     bodies = Bodies()
     unreadable = ["{no json", '"text"', "[1", '{"positionalArgs":{}}', '{"positionalArgs":[1]}', "7"]
@@ -288,6 +295,7 @@ def test_inputs_that_cannot_be_read_are_errors_and_harm_nobody(stage: Stage, pai
     assert bodies == ["work"]
 
 
+@pytest.mark.covers(59)
 def test_a_row_without_an_id_stops_nobody(stage: Stage, paint: Paint) -> None:
     bodies = Bodies()
 
@@ -305,6 +313,7 @@ def test_a_row_without_an_id_stops_nobody(stage: Stage, paint: Paint) -> None:
     assert "work named" in bodies
 
 
+@pytest.mark.covers(67)
 @pytest.mark.parametrize("interrupt", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_a_body_that_raises_what_ends_programs_ends_only_itself(
     stage: Stage, paint: Paint, interrupt: type[BaseException]

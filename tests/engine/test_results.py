@@ -52,6 +52,7 @@ def noted(bodies: list[str], what: str, value: int | None = None) -> int:
     return len(bodies) if value is None else value
 
 
+@pytest.mark.covers(1)
 def test_a_workflow_runs_its_steps_and_returns(stage: Stage, paint: Paint) -> None:
     bodies: list[str] = []
 
@@ -67,6 +68,7 @@ def test_a_workflow_runs_its_steps_and_returns(stage: Stage, paint: Paint) -> No
     assert bodies == ["first", "second"]
 
 
+@pytest.mark.covers(180)
 def test_a_typed_argument_and_result_come_back_as_what_they_were(stage: Stage) -> None:
     order = Order("Ada", datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC), (1, 2))
 
@@ -96,6 +98,7 @@ def test_a_recovered_handle_rebuilds_the_result_as_declared(stage: Stage, monkey
     assert recovered.get_result(PATIENCE) == order
 
 
+@pytest.mark.covers(7)
 def test_nothing_comes_back_as_nothing(stage: Stage, paint: Paint) -> None:
     @paint
     def idle(ctx: Any) -> Any:
@@ -104,6 +107,7 @@ def test_nothing_comes_back_as_nothing(stage: Stage, paint: Paint) -> None:
     assert stage.launch(idle).start("idle") is None
 
 
+@pytest.mark.covers(8)
 def test_an_error_comes_back_with_its_type_and_arguments(stage: Stage, paint: Paint) -> None:
     @paint
     def sell(ctx: Any) -> Any:
@@ -121,6 +125,7 @@ def test_an_error_comes_back_with_its_type_and_arguments(stage: Stage, paint: Pa
     assert handle.get_status().status is Status.ERROR
 
 
+@pytest.mark.covers(9)
 def test_an_error_that_cannot_be_rebuilt_comes_back_readable(stage: Stage) -> None:
     def fail(_: SyncDurableContext) -> None:
         class Local(Exception):
@@ -132,6 +137,7 @@ def test_an_error_that_cannot_be_rebuilt_comes_back_readable(stage: Stage) -> No
         stage.launch(fail).start("fail")
 
 
+@pytest.mark.covers(10)
 def test_a_result_that_cannot_be_written_is_the_workflows_error(stage: Stage, paint: Paint) -> None:
     @paint
     def lock(ctx: Any) -> Any:
@@ -146,6 +152,7 @@ def test_a_result_that_cannot_be_written_is_the_workflows_error(stage: Stage, pa
     assert handle.get_status().status is Status.ERROR
 
 
+@pytest.mark.covers(180)
 def test_arguments_that_cannot_be_read_are_the_workflows_error(stage: Stage, paint: Paint) -> None:
     @paint
     def add(ctx: Any, number: int) -> Any:
@@ -159,6 +166,7 @@ def test_arguments_that_cannot_be_read_are_the_workflows_error(stage: Stage, pai
         engine.retrieve_workflow("bad").get_result(PATIENCE)
 
 
+@pytest.mark.covers(180)
 def test_arguments_that_do_not_fit_are_refused_before_anything_is_stored(stage: Stage) -> None:
     def add(_: SyncDurableContext, number: int) -> int:
         return number
@@ -172,6 +180,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_stored(stage: 
     assert engine.list_workflows() == []
 
 
+@pytest.mark.covers(1)
 def test_the_same_id_runs_once(stage: Stage, paint: Paint) -> None:
     bodies: list[str] = []
 
@@ -187,6 +196,7 @@ def test_the_same_id_runs_once(stage: Stage, paint: Paint) -> None:
     assert bodies == ["ran"]
 
 
+@pytest.mark.covers(5)
 def test_the_same_id_from_many_threads_runs_once_and_all_get_the_result(stage: Stage, paint: Paint) -> None:
     bodies: list[str] = []
 
@@ -207,6 +217,7 @@ def test_the_same_id_from_many_threads_runs_once_and_all_get_the_result(stage: S
     assert all(len(set(results[number : number + 8])) == 1 for number in range(0, 64, 8))
 
 
+@pytest.mark.covers(5)
 def test_the_same_id_on_two_engines_runs_once(stage: Stage) -> None:
     bodies: list[str] = []
 
@@ -223,6 +234,7 @@ def test_the_same_id_on_two_engines_runs_once(stage: Stage) -> None:
     assert bodies == ["ran"]
 
 
+@pytest.mark.covers(2)
 def test_the_same_id_for_another_workflow_is_a_conflict(stage: Stage) -> None:
     def one(_: SyncDurableContext) -> None: ...
 
@@ -236,6 +248,7 @@ def test_the_same_id_for_another_workflow_is_a_conflict(stage: Stage) -> None:
         engine.run_workflow("other", options=options)
 
 
+@pytest.mark.covers(6)
 def test_an_unknown_workflow_is_named(stage: Stage) -> None:
     engine = stage.launch()
 
@@ -245,6 +258,7 @@ def test_an_unknown_workflow_is_named(stage: Stage) -> None:
         engine.retrieve_workflow("no-such-id")
 
 
+@pytest.mark.covers(4)
 @pytest.mark.parametrize("workflow_id", ["", "a\0b", "\ud800", "x" * 513])
 def test_an_id_that_cannot_be_stored_is_refused(workflow_id: str) -> None:
     with pytest.raises(InvalidArgument, match="workflow_id"):
@@ -284,6 +298,7 @@ def test_a_timeout_is_a_duration_like_any_other(stage: Stage) -> None:
             asyncio.run(handle.aio.get_result(timeout))  # type: ignore[arg-type]
 
 
+@pytest.mark.covers(15)
 def test_a_handle_is_shared_by_threads_and_tasks_and_read_again(stage: Stage, paint: Paint) -> None:
     gate = threading.Event()
 
@@ -320,6 +335,7 @@ def test_many_workflows_at_once_all_return(stage: Stage, paint: Paint) -> None:
     assert [handle.get_result(PATIENCE) for handle in handles] == [2 * number for number in range(60)]
 
 
+@pytest.mark.covers(171)
 def test_the_list_shows_workflows_and_their_steps(stage: Stage, paint: Paint) -> None:
     @paint
     def twice(ctx: Any) -> Any:
@@ -336,6 +352,7 @@ def test_the_list_shows_workflows_and_their_steps(stage: Stage, paint: Paint) ->
     assert all((step.started_at_ms or 0) <= (step.completed_at_ms or 0) for step in steps)
 
 
+@pytest.mark.covers(46)
 def test_an_unawaited_workflow_records_its_outcome(stage: Stage) -> None:
     async def fail(_: DurableContext) -> None:
         raise OutOfStock("lamp", 0)

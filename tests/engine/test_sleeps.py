@@ -39,6 +39,7 @@ def run_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("durust-run")]
 
 
+@pytest.mark.covers(37)
 @pytest.mark.parametrize("seconds", [0.05, PARKS])
 def test_a_sleep_is_over_at_its_recorded_instant(stage: Stage, paint: Paint, seconds: float) -> None:
     woken: list[int] = []
@@ -104,6 +105,7 @@ def test_a_duration_that_cannot_be_meant_is_refused_at_the_call(stage: Stage, pa
     assert stage.names(handle) == {1: "after"}
 
 
+@pytest.mark.covers(141)
 def test_a_sleep_outside_a_running_workflow_is_refused(stage: Stage, paint: Paint) -> None:
     kept: list[Any] = []
 
@@ -122,6 +124,7 @@ def test_a_sleep_outside_a_running_workflow_is_refused(stage: Stage, paint: Pain
     assert stage.names(handle) == {1: "step"}
 
 
+@pytest.mark.covers(139)
 def test_after_a_crash_only_what_is_left_is_waited_for(stage: Stage, paint: Paint) -> None:
     executions: list[int] = []
 

@@ -43,6 +43,7 @@ def fail_until(times: int, calls: list[int]) -> Any:
     return body
 
 
+@pytest.mark.covers(25)
 def test_a_step_that_fails_is_tried_again(stage: Stage, paint: Paint) -> None:
     calls: list[int] = []
 
@@ -54,6 +55,7 @@ def test_a_step_that_fails_is_tried_again(stage: Stage, paint: Paint) -> None:
     assert calls == [1, 2, 3]
 
 
+@pytest.mark.covers(25)
 def test_a_step_that_fails_in_every_attempt_carries_each_error(stage: Stage, paint: Paint) -> None:
     calls: list[int] = []
 
@@ -81,6 +83,7 @@ def test_an_error_without_retries_is_itself(stage: Stage, paint: Paint) -> None:
         stage.launch(charge).start("charge")
 
 
+@pytest.mark.covers(27)
 def test_a_predicate_stops_the_retries_at_once(stage: Stage, paint: Paint) -> None:
     calls: list[int] = []
     asked: list[Exception] = []
@@ -112,6 +115,7 @@ def test_a_broken_predicate_is_the_steps_error(stage: Stage, paint: Paint) -> No
         stage.launch(charge).start("charge")
 
 
+@pytest.mark.covers(24)
 def test_a_caught_error_of_a_step_is_raised_again_by_the_replay(stage: Stage, paint: Paint) -> None:
     calls: list[int] = []
     caught: list[tuple[Any, ...]] = []
@@ -234,6 +238,7 @@ def test_an_error_that_generators_fear_is_like_any_other(stage: Stage, error: Ba
     assert stage.launch(work).start("work") == "caught"
 
 
+@pytest.mark.covers(32)
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
 def test_an_interrupt_is_not_the_outcome_of_a_step(stage: Stage, paint: Paint, interrupt: type[BaseException]) -> None:
     def interrupted() -> None:
@@ -345,6 +350,7 @@ def test_a_decorated_step_is_recorded_under_its_own_name_with_its_options(stage:
     assert stage.names(handle) == {1: "flaky"}
 
 
+@pytest.mark.covers(38)
 def test_a_decorated_step_given_to_the_context_is_recorded_once_with_its_options(stage: Stage, paint: Paint) -> None:
     FLAKY.clear()
 
@@ -359,6 +365,7 @@ def test_a_decorated_step_given_to_the_context_is_recorded_once_with_its_options
     assert stage.names(handle) == {1: "shaky"}
 
 
+@pytest.mark.covers(13)
 def test_a_step_inside_a_step_is_an_ordinary_call(stage: Stage, paint: Paint) -> None:
     @paint
     def work(ctx: Any) -> Any:
@@ -413,11 +420,13 @@ def test_a_direct_call_leaves_every_argument_to_the_step(stage: Stage) -> None:
     assert engine.start("awaited") == "page.xml"
 
 
+@pytest.mark.covers(11)
 def test_a_decorated_step_outside_a_workflow_is_an_ordinary_function() -> None:
     assert outer(1) == 20
     assert asyncio.run(async_outer(1)) == 20
 
 
+@pytest.mark.covers(38)
 def test_a_decorated_method_is_a_step_with_its_options(stage: Stage, paint: Paint) -> None:
     @paint
     def work(ctx: Any) -> Any:
@@ -471,6 +480,7 @@ def test_options_of_a_step_are_step_options(stage: Stage, paint: Paint) -> None:
         stage.launch(work).start("work")
 
 
+@pytest.mark.covers(25, 26)
 def test_a_pause_is_no_effect_of_the_last_attempt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     made = Pause.__init__

@@ -45,6 +45,7 @@ def test_a_timeout_past_every_instant_is_no_fraction_on_sqlite(tmp_path: Path) -
     assert deadlines == [(LAST_INSTANT,), (None,)]
 
 
+@pytest.mark.covers(170)
 def test_a_text_of_other_bytes_on_sqlite_costs_its_neighbours_nothing(tmp_path: Path) -> None:
     path = tmp_path / "durust.db"
     with opened(path) as provider:

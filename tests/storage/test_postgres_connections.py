@@ -429,6 +429,7 @@ def test_more_hints_than_a_few_notifications_hold_say_that_something_changed(pro
         assert eventually(lambda: listener.wait(0.05)) == [Hint("any")]
 
 
+@pytest.mark.covers(177)
 def test_what_others_say_on_the_channel_is_not_heard(provider: PostgresProvider, race: Race) -> None:
     with closing(provider.listen()) as listener:
         for payload in ("", "no json", '{"a": 1}', "[[1]]", "3"):

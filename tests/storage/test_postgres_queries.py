@@ -58,6 +58,7 @@ def test_a_plan_that_was_made_for_empty_tables_fetches_rows_by_their_ids(
     assert [scan for scan in scans if "workflow_status_pkey" not in scan] == []
 
 
+@pytest.mark.covers(189)
 @pytest.mark.protocol("4.claim.lateral")
 @pytest.mark.parametrize("stage", ["fresh", "analysed"])
 def test_a_claim_walks_the_claim_index_and_fetches_the_picked_rows_by_their_ids(

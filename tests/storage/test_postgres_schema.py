@@ -72,6 +72,7 @@ def make_canonical(ask: Ask) -> None:
     ask(migrations.load("postgres")[0].sql)
 
 
+@pytest.mark.covers(183)
 def test_a_fresh_database_gets_the_canonical_tables_and_our_own(bare: PostgresProvider, ask: Ask) -> None:
     bare.migrate()
 
@@ -109,6 +110,7 @@ def test_no_extension_is_needed(bare: PostgresProvider, ask: Ask) -> None:
     assert ask("select extname from pg_extension where extname <> 'plpgsql'") == []
 
 
+@pytest.mark.covers(185)
 def test_a_second_migration_changes_nothing(bare: PostgresProvider, ask: Ask) -> None:
     bare.migrate()
     before = dump(ask)
@@ -119,6 +121,7 @@ def test_a_second_migration_changes_nothing(bare: PostgresProvider, ask: Ask) ->
     assert dump(ask) == before
 
 
+@pytest.mark.covers(184)
 def test_racing_migrators_leave_one_schema(url: str, bare: PostgresProvider, ask: Ask, spawn: Spawn) -> None:
     program = (
         f"from durust.storage.postgres import PostgresProvider; PostgresProvider({url!r}).migrate(); print('done')"
@@ -134,6 +137,7 @@ def test_racing_migrators_leave_one_schema(url: str, bare: PostgresProvider, ask
     ]
 
 
+@pytest.mark.covers(184)
 def test_racing_migrators_of_one_process_leave_one_schema(url: str, bare: PostgresProvider) -> None:
     with ThreadPoolExecutor(RACING) as threads:
         for done in [threads.submit(PostgresProvider(url).migrate) for _ in range(RACING)]:
@@ -156,6 +160,7 @@ def test_a_database_of_another_library_is_served(bare: PostgresProvider, ask: As
     assert make_claimed(bare, "a").lease.workflow_id == "a"
 
 
+@pytest.mark.covers(185)
 @pytest.mark.protocol("2.additive")
 @pytest.mark.parametrize(
     "loss",
@@ -191,6 +196,7 @@ UNFIT = {
 }
 
 
+@pytest.mark.covers(185, 186)
 @pytest.mark.parametrize("change", UNFIT.values(), ids=UNFIT.keys())
 def test_a_database_that_does_not_fit_is_refused_and_left_untouched(
     bare: PostgresProvider, ask: Ask, change: str
@@ -215,6 +221,7 @@ def test_an_unrelated_table_in_the_canonical_schema_is_refused(bare: PostgresPro
         bare.migrate()
 
 
+@pytest.mark.covers(185)
 @pytest.mark.parametrize(
     "taken",
     [
@@ -246,6 +253,7 @@ def test_tables_of_ours_with_other_columns_are_refused(bare: PostgresProvider, a
         bare.migrate()
 
 
+@pytest.mark.covers(186)
 def test_a_check_of_a_fresh_database_says_what_is_missing_and_makes_nothing(bare: PostgresProvider, ask: Ask) -> None:
     before = dump(ask)
 
@@ -278,6 +286,7 @@ def test_a_workflow_that_is_enqueued_in_sql_is_claimed_with_its_inputs(provider:
     assert inputs == {"positionalArgs": [1, "two"], "namedArgs": {"three": 3}}
 
 
+@pytest.mark.covers(178)
 def test_a_workflow_that_is_enqueued_twice_in_sql_stands_once(provider: PostgresProvider, ask: Ask) -> None:
     for value in "12":
         ask(f"select dbos.enqueue_workflow('ship', 'work', array['{value}'::json], workflow_id => 'a')")
@@ -285,12 +294,14 @@ def test_a_workflow_that_is_enqueued_twice_in_sql_stands_once(provider: Postgres
     assert ask("select inputs::json -> 'positionalArgs' ->> 0 from dbos.workflow_input") == [("1",)]
 
 
+@pytest.mark.covers(178)
 def test_a_delayed_workflow_of_sql_waits(provider: PostgresProvider, ask: Ask) -> None:
     ask("select dbos.enqueue_workflow('ship', 'work', delay_until_epoch_ms => 9000000000000)")
 
     assert ask("select status, delay_until_epoch_ms from dbos.workflow_status") == [("DELAYED", 9_000_000_000_000)]
 
 
+@pytest.mark.covers(178)
 def test_a_taken_deduplication_id_is_an_error_in_sql(provider: PostgresProvider, ask: Ask) -> None:
     ask("select dbos.enqueue_workflow('ship', 'work', deduplication_id => 'once')")
 
@@ -313,6 +324,7 @@ def test_what_cannot_be_meant_is_an_error_in_sql(provider: PostgresProvider, ask
         ask(f"select dbos.enqueue_workflow({arguments})")
 
 
+@pytest.mark.covers(178)
 def test_a_message_that_is_sent_in_sql_arrives_once(provider: PostgresProvider, ask: Ask) -> None:
     ask("select dbos.enqueue_workflow('ship', 'work', workflow_id => 'a')")
 

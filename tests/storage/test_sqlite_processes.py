@@ -39,6 +39,7 @@ PROCESSES, WORKFLOWS = 4, 400
 WORKER = ("-m", "tests.storage.sqlite_worker")
 
 
+@pytest.mark.covers(63)
 def test_four_processes_run_four_hundred_workflows_once_each(tmp_path: Path, spawn: Spawn) -> None:
     path, ledger = tmp_path / "durust.db", tmp_path / "ledger"
     with opened(path) as provider:

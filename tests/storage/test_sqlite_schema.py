@@ -46,6 +46,7 @@ def make_canonical(path: Path, version: int = 125, extra: str = "") -> None:
         connection.executescript(extra)
 
 
+@pytest.mark.covers(183)
 def test_a_new_file_gets_the_canonical_tables_and_durusts_own(tmp_path: Path) -> None:
     path = tmp_path / "durust.db"
     with opened(path) as provider:
@@ -58,6 +59,7 @@ def test_a_new_file_gets_the_canonical_tables_and_durusts_own(tmp_path: Path) ->
         assert ask(path, "pragma journal_mode") == [("wal",)]
 
 
+@pytest.mark.covers(185)
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "durust.db"
     with opened(path) as provider:
@@ -71,6 +73,7 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         assert len(provider.workflows(ListFilter())) == 1
 
 
+@pytest.mark.covers(184)
 def test_six_processes_migrate_one_new_file_at_once(tmp_path: Path, spawn: Spawn) -> None:
     path, signal = tmp_path / "durust.db", tmp_path / "go"
     migrators = [
@@ -124,6 +127,7 @@ def test_messages_of_any_library_get_a_total_order(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.covers(185)
 def test_what_another_library_dropped_is_added_again(tmp_path: Path) -> None:
     path = tmp_path / "durust.db"
     with opened(path) as provider:
@@ -152,6 +156,7 @@ MISFITS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.covers(185, 186)
 @pytest.mark.parametrize("make", MISFITS.values(), ids=MISFITS.keys())
 def test_a_file_that_does_not_fit_is_refused_and_left_as_it_was(tmp_path: Path, make: Callable[[Path], object]) -> None:
     path = tmp_path / "durust.db"

@@ -85,6 +85,7 @@ def test_what_both_databases_are_told_has_one_name() -> None:
     assert {statement.name for statement in SQL} - postgres == OWN
 
 
+@pytest.mark.covers(189)
 def test_a_claim_walks_its_index_in_order(connection: sqlite3.Connection) -> None:
     steps = plan(connection, SQL.claim_workflows, queue="a")
 
@@ -101,6 +102,7 @@ def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connectio
     assert not any(step.startswith("SCAN w") for step in steps)
 
 
+@pytest.mark.covers(189)
 @pytest.mark.parametrize(
     "name",
     [

@@ -33,6 +33,7 @@ def test_migrating_twice_changes_nothing(durust: Durust, url: str) -> None:
     assert [durust("db", "migrate", "--db", url).wait() for _ in range(2)] == [0, 0]
 
 
+@pytest.mark.covers(186)
 def test_without_migration_an_empty_database_is_refused_in_one_line(durust: Durust, url: str, tmp_path: Path) -> None:
     refused = durust("up", "steps", "--no-migrate", "--db", url, env={"DURUST_PIDFILE": str(tmp_path / "up.pid")})
 

@@ -36,6 +36,7 @@ def interrupt_work(up: StartUp, url: str, provider: StateProvider, ledger: Ledge
     return ids
 
 
+@pytest.mark.covers(202)
 @pytest.mark.protocol("4.drain.beats-last", "4.attempts")
 @pytest.mark.parametrize("no_zmq", ["0", "1"])
 def test_a_drain_repeats_no_step_and_leaves_nothing_behind(
@@ -66,6 +67,7 @@ def start_a_long_run(up: StartUp, url: str, provider: StateProvider, ledger: Led
     return supervisor
 
 
+@pytest.mark.covers(202)
 @pytest.mark.protocol("4.drain.hand-back", "4.attempts")
 def test_what_does_not_end_in_time_is_handed_back_without_costing_an_attempt(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path

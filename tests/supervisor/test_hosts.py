@@ -41,6 +41,7 @@ def lose_one_of_two(
     return ids
 
 
+@pytest.mark.covers(51)
 @pytest.mark.timeout(200)
 def test_two_thousand_workflows_survive_the_death_of_a_whole_supervisor(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger

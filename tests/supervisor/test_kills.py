@@ -32,6 +32,7 @@ def kill_a_busy_worker(up: StartUp, url: str, provider: StateProvider, ledger: L
     return ids
 
 
+@pytest.mark.covers(51)
 def test_the_work_of_a_killed_worker_ends_and_no_recorded_step_runs_again(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger
 ) -> None:

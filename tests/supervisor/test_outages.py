@@ -44,6 +44,7 @@ def postmaster(folder: Path) -> int:
     return pid if psutil.pid_exists(pid) else 0
 
 
+@pytest.mark.covers(58, 198)
 @pytest.mark.timeout(180)
 def test_work_resumes_soon_after_the_database_does(up: StartUp, ledger: Ledger, folder: Path) -> None:
     server = embedded.open_server(folder)

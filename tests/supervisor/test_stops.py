@@ -78,6 +78,7 @@ def stop_in_a_body(
     return Zombies(first, processes, worker_pid), name
 
 
+@pytest.mark.covers(66)
 @pytest.mark.protocol("4.beat.reaped-is-killed")
 def test_a_supervisor_and_a_worker_that_continue_end_the_worker_and_none_of_its_writes_counts(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path
@@ -94,6 +95,7 @@ def test_a_supervisor_and_a_worker_that_continue_end_the_worker_and_none_of_its_
     assert zombies.up.process.wait() == 0
 
 
+@pytest.mark.covers(66)
 @pytest.mark.protocol("4.beat.page")
 def test_a_stopped_worker_whose_supervisor_stays_stopped_ends_by_itself(
     up: StartUp, url: str, provider: StateProvider, ledger: Ledger, tmp_path: Path

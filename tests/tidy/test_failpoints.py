@@ -12,7 +12,13 @@ from durust.storage.statements import load
 from tests.tidy.sources import ROOT, library
 
 DOCS = ROOT / "docs"
-DRAWN = sorted(path.name for path in DOCS.glob("*.md") if "<!-- drawn: " in path.read_text(encoding="utf-8"))
+# The page of behaviours follows the tests, and is drawn by `make docs` when they have settled.
+SETTLING = {"behaviours.md"}
+DRAWN = sorted(
+    path.name
+    for path in DOCS.glob("*.md")
+    if path.name not in SETTLING and "<!-- drawn: " in path.read_text(encoding="utf-8")
+)
 
 
 def named_in_code() -> set[object]:

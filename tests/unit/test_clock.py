@@ -59,6 +59,7 @@ def test_ordered_ids_keep_their_order_when_the_clock_is_set_back(monkeypatch: py
     assert all(uuid.UUID(one).version == 7 for one in ids)
 
 
+@pytest.mark.covers(65)
 def test_executor_ids_have_their_form_and_never_repeat() -> None:
     ids = [clock.executor_id() for _ in range(COUNT)]
 
@@ -66,6 +67,7 @@ def test_executor_ids_have_their_form_and_never_repeat() -> None:
     assert all(re.fullmatch(r"du:[0-9a-hjkmnp-tv-z]{26}", one) for one in ids)
 
 
+@pytest.mark.covers(65)
 def test_processes_that_start_alike_make_other_ids(spawn: Spawn) -> None:
     program = (
         "import random; random.seed(1)\nfrom durust import clock\n"

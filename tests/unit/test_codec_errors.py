@@ -124,6 +124,7 @@ def fields(error: Exception) -> tuple[str, str, int | str | None, Any]:
     return error.name, error.message, error.code, error.data
 
 
+@pytest.mark.covers(181)
 @pytest.mark.parametrize(
     "error",
     [
@@ -273,6 +274,7 @@ def test_errors_nest_only_so_deep_and_may_hold_themselves() -> None:
     assert fields(back)[:2] == ("ValueError", "innermost")
 
 
+@pytest.mark.covers(181)
 def test_code_and_data_are_lifted_from_the_attributes_that_usually_hold_them() -> None:
     class Refused(Exception):
         status_code = 404
@@ -287,6 +289,7 @@ def test_code_and_data_are_lifted_from_the_attributes_that_usually_hold_them() -
     assert fields(through(Numbered("x"))) == ("Numbered", "x", None, None)
 
 
+@pytest.mark.covers(181)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -36,6 +36,7 @@ def pay(ctx: object, charge: Charge, *, retry: bool = False) -> None: ...
 CHARGE = Charge(Decimal("12.50"), datetime(2026, 3, 1, 12, 30, 0, 5, UTC))
 
 
+@pytest.mark.covers(176)
 def test_an_input() -> None:
     shape = Shape.of(pay, skip_first=True)
 
@@ -46,6 +47,7 @@ def test_an_input() -> None:
     assert CODEC.dump_arguments(shape, (), {}) == Encoded('{"positionalArgs":[],"namedArgs":{}}', "portable_json")
 
 
+@pytest.mark.covers(176)
 @pytest.mark.parametrize(
     ("value", "annotation", "text"),
     [
@@ -62,6 +64,7 @@ def test_an_output_an_event_a_message_and_an_item_of_a_stream(value: object, ann
     assert CODEC.dump(value, annotation) == Encoded(text, "portable_json")
 
 
+@pytest.mark.covers(176)
 def test_an_error() -> None:
     assert CODEC.dump_error(ValueError("x", 1)) == Encoded(
         '{"name":"ValueError","message":"(\'x\', 1)","code":null,"data":null,'
@@ -78,6 +81,7 @@ def test_an_error_that_hands_on_another_argument_than_it_takes() -> None:
     )
 
 
+@pytest.mark.covers(176)
 def test_an_error_with_errors_inside() -> None:
     assert CODEC.dump_error(StepRetriesExhausted("pay", 1, (KeyError("k"),))).text == (
         '{"name":"StepRetriesExhausted",'
@@ -89,6 +93,7 @@ def test_an_error_with_errors_inside() -> None:
     )
 
 
+@pytest.mark.covers(176)
 def test_a_pickled_input_and_output() -> None:
     codec = Codec("pickle")
     shape = Shape.of(pay, skip_first=True)

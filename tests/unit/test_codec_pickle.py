@@ -91,6 +91,7 @@ def test_no_pickle_is_loaded_without_the_choice() -> None:
     assert isinstance(codec.load_error(trap, PICKLE), SerializationError)
 
 
+@pytest.mark.covers(179)
 @pytest.mark.parametrize("serialization", [PORTABLE_JSON, None, ""])
 def test_portable_rows_are_read_as_json_whatever_the_choice(serialization: str | None) -> None:
     assert CODEC.load("[1]", serialization, list[int]) == [1]
@@ -125,6 +126,7 @@ def test_an_error_that_does_not_come_out_of_its_pickle_is_rebuilt_from_its_envel
     assert (error.args, error.sku, error.count) == (("only 3 of a",), "a", 3)
 
 
+@pytest.mark.covers(9)
 def test_an_error_that_cannot_be_pickled_has_a_readable_substitute() -> None:
     error = CODEC.load_error(*CODEC.dump_error(Opaque(threading.Lock())))
 

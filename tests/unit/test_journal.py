@@ -285,6 +285,7 @@ def count_wake_ups(loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
 
 
+@pytest.mark.covers(50)
 def test_each_loop_is_woken_once_for_a_batch(
     journal: Journal, scribe: Scribe, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +307,7 @@ def test_each_loop_is_woken_once_for_a_batch(
         loop.close()
 
 
+@pytest.mark.covers(50)
 def test_a_cancelled_await_abandons_the_ticket_and_not_the_write(
     journal: Journal, scribe: Scribe, pool: ThreadPoolExecutor
 ) -> None:
@@ -325,6 +327,7 @@ def test_a_cancelled_await_abandons_the_ticket_and_not_the_write(
     assert scribe.stored() == ["abandoned", "first", "kept"]
 
 
+@pytest.mark.covers(50)
 def test_a_loop_that_was_closed_keeps_nobody_else_from_the_answer(
     journal: Journal, scribe: Scribe, pool: ThreadPoolExecutor
 ) -> None:

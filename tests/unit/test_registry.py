@@ -57,6 +57,7 @@ def other(_: Any, item: str) -> str:
     return item * 2
 
 
+@pytest.mark.covers(19)
 def test_the_same_function_may_be_registered_again() -> None:
     registry = Registry()
     registry.add(Definition("ship", ship))
@@ -66,6 +67,7 @@ def test_the_same_function_may_be_registered_again() -> None:
     assert registry.get("ship") is again
 
 
+@pytest.mark.covers(19)
 def test_the_same_code_of_another_module_may_be_registered_again(load: Load) -> None:
     registry = Registry()
     registry.add(Definition("ship", load(BODY, module="__main__")))
@@ -75,6 +77,7 @@ def test_the_same_code_of_another_module_may_be_registered_again(load: Load) -> 
     assert registry.names() == ["ship"]
 
 
+@pytest.mark.covers(19)
 def test_other_code_under_a_taken_name_is_a_conflict_that_names_both() -> None:
     registry = Registry()
     first = registry.add(Definition("ship", ship))
@@ -144,6 +147,7 @@ def test_a_queue_that_is_declared_again_has_its_new_limit_and_hides_the_base() -
     assert base.queues()["mail"].worker_concurrency == 1
 
 
+@pytest.mark.covers(166)
 @pytest.mark.parametrize(
     "changed",
     [
@@ -157,6 +161,7 @@ def test_a_change_of_the_code_changes_the_version(load: Load, changed: str) -> N
     assert version(load(changed)) != version(load(BODY))
 
 
+@pytest.mark.covers(166)
 @pytest.mark.parametrize(
     "changed",
     [
@@ -185,6 +190,7 @@ print(Definition("ship", namespace["ship"]).version)
 """
 
 
+@pytest.mark.covers(166)
 def test_the_version_of_code_without_source_is_the_same_in_every_process(spawn: Spawn) -> None:
     processes = [spawn("-c", HIDDEN, env={"PYTHONHASHSEED": str(seed)}) for seed in (1, 2, 3)]
 

@@ -107,6 +107,7 @@ def test_what_a_dead_worker_held_is_queued_again_and_told(desk: Desk) -> None:
     assert executor.why == "was killed"
 
 
+@pytest.mark.covers(58)
 def test_what_could_not_be_released_is_released_when_the_database_answers_again(desk: Desk) -> None:
     register(desk.provider, "du:one")
     claim_one(desk.provider, "du:one")

@@ -58,6 +58,7 @@ def test_the_pauses_may_be_given_as_timedeltas() -> None:
     assert pauses(StepOptions(max_retries=3, base_interval=half, max_interval=one)) == [0.5, 1.0, 1.0]
 
 
+@pytest.mark.covers(26)
 def test_no_pause_follows_the_last_attempt() -> None:
     options = StepOptions(max_retries=2)
 
@@ -99,6 +100,7 @@ async def ask_later(_: Exception) -> bool:
     return True
 
 
+@pytest.mark.covers(27)
 @pytest.mark.parametrize(
     "option",
     [

@@ -85,6 +85,7 @@ def test_an_end_may_wait_for_nothing() -> None:
     assert Settings(drain_seconds=0).drain_seconds == 0
 
 
+@pytest.mark.covers(93)
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_bad_number_is_refused_by_its_name(name: str, value: float) -> None:

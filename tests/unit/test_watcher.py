@@ -81,6 +81,7 @@ def test_the_end_of_a_workflow_elsewhere_is_found_without_any_hint(line: Line) -
     watcher.stop()
 
 
+@pytest.mark.covers(50)
 def test_an_end_that_came_before_the_watch_is_found(idle: Watcher, line: Line) -> None:
     lease = make_started(line.behind)
     end(line, lease)
@@ -91,6 +92,7 @@ def test_an_end_that_came_before_the_watch_is_found(idle: Watcher, line: Line) -
     assert future.result(0) == DONE
 
 
+@pytest.mark.covers(69)
 def test_a_workflow_without_a_row_is_not_found(idle: Watcher) -> None:
     future = idle.watch("nowhere")
 
@@ -100,6 +102,7 @@ def test_a_workflow_without_a_row_is_not_found(idle: Watcher) -> None:
         future.result(0)
 
 
+@pytest.mark.covers(197)
 def test_one_query_asks_for_all_that_are_waited_for(idle: Watcher, line: Line) -> None:
     leases = [make_started(line.behind, f"run {number}") for number in range(50)]
     futures = [idle.watch(lease.workflow_id) for lease in leases for _ in range(2)]
@@ -194,6 +197,7 @@ def test_looks_become_rare(idle: Watcher, line: Line) -> None:
     assert 0.1 < pauses[-1] < FIRST_LOOK_SECONDS * 64
 
 
+@pytest.mark.covers(197)
 def test_a_storm_of_hints_is_no_storm_of_queries(watcher: Watcher, line: Line) -> None:
     watcher.watch(make_enqueued(line.behind))
     eventually(lambda: line.calls["workflows"])

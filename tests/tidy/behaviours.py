@@ -1,0 +1,121 @@
+"""The numbered behaviours of `behaviours.txt`, and the tests that say by a marker which of them they assert."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tidy.sources import ROOT, Source, sources
+
+LIST = Path(__file__).with_name("behaviours.txt")
+MARKER = "pytest.mark.covers"
+_LINE = re.compile(r"(?P<number>\d+) \| (?P<text>[^|]+?)(?: \| (?P<state>\w+): (?P<reason>[^|]+))?")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One line of the list."""
+
+    number: int
+    section: str
+    text: str
+    state: str
+    """`covered`, `partly`, `differs` or `later`."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A test that asserts a behaviour."""
+
+    number: int
+    place: str
+    test: str
+
+    @property
+    def sentence(self) -> str:
+        """What its name says."""
+        return self.test.removeprefix("test_").replace("_", " ")
+
+
+def behaviours() -> list[Behaviour]:
+    """Return the list. Raises `ValueError` for a line that it cannot read."""
+    found: list[Behaviour] = []
+    section = ""
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ")
+        elif line and not line.startswith("#"):
+            parts = _LINE.fullmatch(line)
+            if parts is None:
+                raise ValueError(f"{LIST.name}: {line!r} is not `number | behaviour | state: reason`")
+            state, reason = parts["state"] or "covered", parts["reason"] or ""
+            found.append(Behaviour(int(parts["number"]), section, parts["text"], state, reason))
+    return found
+
+
+def markers(source: Source) -> Iterator[tuple[ast.Call, str]]:
+    """Return the markers of a file, each with the name of what it decorates."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == MARKER:
+                    yield decorator, node.name
+
+
+def shown() -> list[Shown]:
+    """Return what the tests assert, by number and then by place."""
+    found = [
+        Shown(argument.value, source.place, name)
+        for source in sources()
+        if source.place.startswith("tests/")
+        for marker, name in markers(source)
+        for argument in marker.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, int)
+    ]
+    return sorted(found, key=lambda one: (one.number, one.place, one.test))
+
+
+def misplaced() -> list[str]:
+    """Return the places of markers that decorate no test, or name something else than numbers."""
+    wrong = []
+    for source in sources():
+        calls = [
+            node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == MARKER
+        ]
+        right = {
+            marker
+            for marker, name in markers(source)
+            if name.startswith("test_")
+            and marker.args
+            and all(isinstance(each, ast.Constant) and type(each.value) is int for each in marker.args)
+        }
+        wrong += [f"{source.place}:{call.lineno}" for call in calls if call not in right]
+    return wrong
+
+
+def table() -> str:
+    """Draw the list as one table for each section."""
+    tests: dict[int, list[str]] = {}
+    for one in shown():
+        tests.setdefault(one.number, []).append(f"[{one.sentence}](../{one.place})")
+    lines: list[str] = []
+    section = ""
+    for behaviour in behaviours():
+        if behaviour.section != section:
+            section = behaviour.section
+            lines += [*([""] if lines else []), f"## {section}", "", "| | behaviour | tests |", "|---|---|---|"]
+        remark = [f"*{behaviour.state}: {behaviour.reason}*"] if behaviour.reason else []
+        cell = "<br>".join([*remark, *tests.get(behaviour.number, [])])
+        lines.append(f"| {behaviour.number} | {behaviour.text} | {cell} |")
+    return "\n".join([*lines, ""])
+
+
+def where(behaviour: Behaviour) -> str:
+    """Return the place of a line in the list."""
+    lines = LIST.read_text(encoding="utf-8").splitlines()
+    number = next(at for at, line in enumerate(lines, 1) if line.startswith(f"{behaviour.number} | "))
+    return f"{LIST.relative_to(ROOT)}:{number}"
