@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
+from durust.admission import checked, one_by_one
 from durust.context import make_context
 from durust.decorators import Workflow
 from durust.engine.engine import Engine
@@ -29,7 +30,7 @@ from durust.model.records import Checkpoint, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.queue import WorkflowQueue
 from durust.settings import Settings
-from durust.starter import NO_OPTIONS, Named, Starter, checked
+from durust.starter import Named, Starter
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
@@ -239,7 +240,7 @@ class DurableEngine:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
         encoded = starter.encode(definition, args, kwargs)
         if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
-            return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)])[0]
+            return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)], [chosen])[0]
         return starter.start_here(definition, encoded, chosen)
 
     @overload
@@ -281,14 +282,15 @@ class DurableEngine:
         """Put a workflow on a queue and return its handle, once that is committed.
 
         Raises what `run_workflow` raises, `QueueNotFound`, and `QueueDeduplicated` when the queue holds the
-        deduplication id already.
+        deduplication id already; with `on_duplicate="return"` the handle is that of the workflow that holds it, or
+        `WorkflowConflict` tells that another kind of workflow does.
         """
         starter = Starter(self._live("enqueue"))
         options = checked(kwargs.pop("options", None))
         name = starter.queue_name(queue)
         definition = starter.definition(workflow)
         encoded = starter.encode(definition, args, kwargs)
-        return starter.enqueue(definition, [starter.queued(definition, encoded, options, name)])[0]
+        return starter.enqueue(definition, [starter.queued(definition, encoded, options, name)], [options])[0]
 
     def enqueue_many(
         self,
@@ -307,16 +309,12 @@ class DurableEngine:
         name = starter.queue_name(queue)
         definition = starter.definition(workflow)
         calls = list(arguments)
-        chosen = [NO_OPTIONS] * len(calls) if options is None else [checked(option) for option in options]
-        if len(chosen) != len(calls):
-            raise InvalidArgument(
-                "options", len(chosen), f"must have one entry for each of the {len(calls)} argument tuples"
-            )
+        chosen = one_by_one(options, len(calls))
         writes = [
             starter.queued(definition, starter.encode(definition, args, {}), option, name)
             for args, option in zip(calls, chosen, strict=True)
         ]
-        return starter.enqueue(definition, writes)
+        return starter.enqueue(definition, writes, chosen)
 
     # Management
 

@@ -6,28 +6,38 @@ import asyncio
 import threading
 from collections.abc import Generator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from durust.codec import UNTYPED, Codec
-from durust.engine.watcher import Ending, ending_of
+from durust.engine.watcher import Ending, Watcher, ending_of
 from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, WorkflowCancelled, WorkflowNotFound
 from durust.model.filters import ListFilter
+from durust.model.records import WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.status import Status
-
-if TYPE_CHECKING:
-    from durust.engine.engine import Engine
-    from durust.model.records import WorkflowRow
+from durust.storage.provider import StateProvider
 
 T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Where a handle reads: an engine, or a client."""
+
+    @property
+    def provider(self) -> StateProvider:
+        """Return the database. Blocks, and raises `ProviderUnavailable`, where it is still to be opened."""
+
+    @property
+    def watcher(self) -> Watcher:
+        """Return what waits for workflows to end. Neither blocks nor asks the database."""
 
 
 class WorkflowHandle(Generic[T]):
     """One workflow by its id. It may be used from any thread, and its result read again and again."""
 
-    def __init__(self, workflow_id: str, engine: Engine, codec: Codec, result_type: Any = UNTYPED) -> None:
+    def __init__(self, workflow_id: str, source: Source, codec: Codec, result_type: Any = UNTYPED) -> None:
         self._id = workflow_id
-        self._engine = engine
+        self._source = source
         self._codec = codec
         self._result_type = result_type
 
@@ -43,7 +53,7 @@ class WorkflowHandle(Generic[T]):
 
     def get_status(self) -> WorkflowRow:
         """Read the workflow as the database holds it. Raises `WorkflowNotFound`."""
-        rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id]))
+        rows = self._source.provider.workflows(ListFilter(workflow_ids=[self._id]))
         if not rows:
             raise WorkflowNotFound(self._id)
         return rows[0]
@@ -59,13 +69,13 @@ class WorkflowHandle(Generic[T]):
         seconds = _patience(timeout)
         if (ended := self._look()) is not None:
             return self._read(ended)
-        future = self._engine.watcher.watch(self._id)
+        future = self._source.watcher.watch(self._id)
         try:
             ending = future.result(seconds)
         except TimeoutError:
             raise TimeoutError(f"workflow {self._id} did not end within {seconds:g} s; it goes on") from None
         finally:
-            self._engine.watcher.abandon(self._id, future)
+            self._source.watcher.abandon(self._id, future)
         return self._read(ending)
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -78,7 +88,7 @@ class WorkflowHandle(Generic[T]):
     def _look(self) -> Ending | None:
         """Return how the workflow ended if it has: most results are asked for when they are there."""
         try:
-            rows = self._engine.provider.workflows(ListFilter(workflow_ids=[self._id], load_output=True))
+            rows = self._source.provider.workflows(ListFilter(workflow_ids=[self._id], load_output=True))
         except ProviderUnavailable:
             # The watcher waits until the database is back.
             return None
@@ -123,14 +133,14 @@ class AsyncWorkflowHandle(Generic[T]):
         ended = await asyncio.to_thread(handle._look)  # noqa: SLF001  the two views of one handle
         if ended is not None:
             return handle._read(ended)  # noqa: SLF001  the two views of one handle
-        future = handle._engine.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
+        future = handle._source.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
         try:
             async with asyncio.timeout(seconds):
                 ending = await asyncio.wrap_future(future)
         except TimeoutError:
             raise TimeoutError(f"workflow {handle.id} did not end within {seconds:g} s; it goes on") from None
         finally:
-            handle._engine.watcher.abandon(handle.id, future)  # noqa: SLF001  the two views of one handle
+            handle._source.watcher.abandon(handle.id, future)  # noqa: SLF001  the two views of one handle
         return handle._read(ending)  # noqa: SLF001  the two views of one handle
 
     def __await__(self) -> Generator[Any, None, T]:

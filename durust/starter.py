@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from durust import clock
+from durust.admission import COMMIT_SECONDS, Admission, demand_started
 from durust.codec import UNTYPED, Encoded
 from durust.decorators import Workflow
 from durust.engine.current import CURRENT
 from durust.engine.engine import Engine
 from durust.engine.registry import Definition
-from durust.engine.ticket import ThreadTicket
-from durust.errors import InvalidArgument, ProviderUnavailable, QueueDeduplicated, WorkflowConflict
+from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.records import Claimed, Lease
-from durust.model.writes import Duplicate, Existing, Fenced, Outcome, Recorded, Refused, StartWorkflow
+from durust.model.starts import queued
+from durust.model.writes import Fenced, Outcome, Recorded, StartWorkflow
 from durust.queue import WorkflowQueue
-from durust.telemetry import emit
-
-# How long a start waits for its commit while the database is away; then the caller hears of it.
-COMMIT_SECONDS = 30.0
-NO_OPTIONS = WorkflowOptions()
 
 Named = str | Workflow[Any, Any]
 
@@ -69,35 +65,15 @@ class Starter:
         self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None
     ) -> StartWorkflow:
         """Return the write that queues a workflow."""
-        return StartWorkflow(
-            workflow_id=options.workflow_id or clock.ordered_id(),
-            name=definition.name,
-            inputs=encoded.text,
-            serialization=encoded.serialization,
-            creator=clock.token(),
-            app_name=self._engine.settings.app_name,
-            queue=queue,
-            priority=options.priority,
-            dedup_id=options.dedup_id,
-            delay_seconds=options.delay_seconds,
-            app_version=options.app_version,
-        )
+        app_name = self._engine.settings.app_name
+        return queued(definition.name, encoded.text, encoded.serialization, options, queue=queue, app_name=app_name)
 
-    def enqueue(self, definition: Definition, writes: list[StartWorkflow]) -> list[WorkflowHandle[Any]]:
+    def enqueue(
+        self, definition: Definition, writes: Sequence[StartWorkflow], options: Sequence[WorkflowOptions]
+    ) -> list[WorkflowHandle[Any]]:
         """Commit queued starts and return their handles in order. Raises what the answer to a start says."""
-        engine = self._engine
-        if len(writes) == 1:
-            return [self._started(definition, writes[0], engine.journal.commit(writes[0], COMMIT_SECONDS))]
-        tickets = []
-        for write in writes:
-            ticket = ThreadTicket()
-            engine.journal.submit_blocking(write, ticket)
-            tickets.append(ticket)
-        try:
-            outcomes = [ticket.wait(COMMIT_SECONDS) for ticket in tickets]
-        except TimeoutError:
-            raise ProviderUnavailable(engine.provider.name, f"no commit within {COMMIT_SECONDS:g} s") from None
-        return [self._started(definition, write, outcome) for write, outcome in zip(writes, outcomes, strict=True)]
+        admission = Admission(self._engine.provider, self._engine.journal)
+        return [self.handle(workflow_id, definition) for workflow_id in admission.admit(writes, options)]
 
     def start_here(self, definition: Definition, encoded: Encoded, options: WorkflowOptions) -> WorkflowHandle[Any]:
         """Start a workflow in this process, in a slot that is taken already."""
@@ -115,11 +91,11 @@ class Starter:
                 engine.slots.give_back(None)
         if isinstance(outcome, Fenced):
             # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.
-            return self.enqueue(definition, [write])[0]
-        handle = self._started(definition, direct, outcome)
+            return self.enqueue(definition, [write], [options])[0]
+        demand_started(engine.provider.name, direct, outcome)
         if isinstance(outcome, Recorded):
             engine.start_run(self._claimed(direct, lease, outcome), definition)
-        return handle
+        return self.handle(write.workflow_id, definition)
 
     @staticmethod
     def _claimed(write: StartWorkflow, lease: Lease, outcome: Recorded) -> Claimed:
@@ -135,34 +111,8 @@ class Starter:
             now_ms=outcome.now_ms,
         )
 
-    def _started(self, definition: Definition, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
-        match outcome:
-            case Recorded():
-                pass
-            case Existing(row):
-                if row.name != write.name:
-                    raise WorkflowConflict(f"the workflow id {write.workflow_id!r}", write.name, row.name)
-                if write.queue is not None and row.queue not in {write.queue, None}:
-                    emit("started_on_another_queue", workflow=row.workflow_id, asked=write.queue, existing=row.queue)
-            case Duplicate(holder):
-                raise QueueDeduplicated(write.queue or "", write.dedup_id or "", holder)
-            case Refused(reason):
-                raise InvalidArgument("workflow", write.workflow_id, f"the database refused it: {reason}")
-            case _:
-                raise ProviderUnavailable(self._engine.provider.name, f"an unexpected answer to a start: {outcome}")
-        return self.handle(write.workflow_id, definition)
-
     def handle(self, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:
         """Return a handle whose result is rebuilt as *type_*, or as the workflow's annotation says."""
         declared = definition.shape.result if definition is not None else UNTYPED
         codec = self._engine.runner.codec(definition)
         return WorkflowHandle(workflow_id, self._engine, codec, declared if type_ is None else type_)
-
-
-def checked(options: Any) -> WorkflowOptions:
-    """Return *options*, or the default ones. Raises `InvalidArgument` for anything else."""
-    if options is None:
-        return NO_OPTIONS
-    if not isinstance(options, WorkflowOptions):
-        raise InvalidArgument("options", options, "must be a WorkflowOptions, as in options=WorkflowOptions(delay=5)")
-    return options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from durust.errors import InvalidArgument
 from durust.model.names import check_name
@@ -18,7 +19,8 @@ class WorkflowOptions:
     """How to start one workflow.
 
     `workflow_id` names the run (default: a fresh, time-ordered id); the same id never runs twice. `priority`: lower
-    goes first, 0 is the default and the highest. `dedup_id` admits one workflow of that id to its queue until it ends.
+    goes first, 0 is the default and the highest. `dedup_id` admits one workflow of that id to its queue until it ends;
+    another one raises `QueueDeduplicated`, or with `on_duplicate="return"` answers the handle of the one that holds it.
     `delay` (seconds or a timedelta) keeps it from being claimed before. `app_version` pins it to executors of that
     version.
 
@@ -28,6 +30,7 @@ class WorkflowOptions:
     workflow_id: str | None = None
     priority: int = 0
     dedup_id: str | None = None
+    on_duplicate: Literal["raise", "return"] = "raise"
     delay: float | timedelta = 0.0
     app_version: str | None = None
 
@@ -42,6 +45,10 @@ class WorkflowOptions:
             or not 0 <= self.priority <= PRIORITY_MAX
         ):
             raise InvalidArgument("priority", self.priority, f"must be an integer from 0 (first) to {PRIORITY_MAX}")
+        if self.on_duplicate not in {"raise", "return"}:
+            raise InvalidArgument("on_duplicate", self.on_duplicate, "must be 'raise' or 'return'")
+        if self.on_duplicate == "return" and self.dedup_id is None:
+            raise InvalidArgument("on_duplicate", self.on_duplicate, "needs a dedup_id, whose holder it asks for")
         duration_seconds("delay", self.delay)
 
     @property

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +29,7 @@ from durust.storage.provider import Hint, Listener
 from tests.conformance.conftest import open_provider
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, QUICK, Stage
+from tests.support.gauge import Gauge
 from tests.support.line import Line
 from tests.support.waiting import eventually
 
@@ -43,32 +43,6 @@ MANY_SECONDS = 90.0
 def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the queues that a test makes from every other test's engines."""
     monkeypatch.setattr("durust.queue.REGISTRY", Registry())
-
-
-class Gauge:
-    """Counts the bodies that are inside at once, and holds them there until it is opened."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._gate = threading.Event()
-        self.now = self.peak = 0
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        with self._mutex:
-            self.now += 1
-            self.peak = max(self.peak, self.now)
-        assert self._gate.wait(PATIENCE)
-        yield
-        with self._mutex:
-            self.now -= 1
-
-    def visit(self) -> None:
-        with self.inside():
-            pass
-
-    def open(self) -> None:
-        self._gate.set()
 
 
 @pytest.fixture

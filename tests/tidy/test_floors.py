@@ -31,6 +31,7 @@ PACKAGES = {
 # Modules that stand directly in durust/ and are not ground.
 SURFACE = {
     "durust",
+    "durust.admission",
     "durust.client",
     "durust.context",
     "durust.decorators",

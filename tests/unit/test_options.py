@@ -53,6 +53,12 @@ def test_an_id_that_cannot_be_stored_is_refused_by_its_name(field: str, value: A
         WorkflowOptions(**options)
 
 
+@pytest.mark.parametrize(("value", "dedup_id"), [("attach", "x"), (None, "x"), (True, "x"), ("return", None)])
+def test_an_answer_to_duplicates_that_cannot_be_meant_is_refused(value: Any, dedup_id: str | None) -> None:
+    with pytest.raises(InvalidArgument, match=r"^on_duplicate="):
+        WorkflowOptions(dedup_id=dedup_id, on_duplicate=value)
+
+
 def test_options_do_not_change_once_made() -> None:
     options: Any = WorkflowOptions()
 

@@ -1,0 +1,26 @@
+"""A call turned into the write that queues it."""
+
+from __future__ import annotations
+
+from durust import clock
+from durust.model.options import WorkflowOptions
+from durust.model.writes import StartWorkflow
+
+
+def queued(
+    name: str, inputs: str | None, serialization: str, options: WorkflowOptions, *, queue: str | None, app_name: str
+) -> StartWorkflow:
+    """Return the write that puts the workflow *name* on *queue*, or on the internal one."""
+    return StartWorkflow(
+        workflow_id=options.workflow_id or clock.ordered_id(),
+        name=name,
+        inputs=inputs,
+        serialization=serialization,
+        creator=clock.token(),
+        app_name=app_name,
+        queue=queue,
+        priority=options.priority,
+        dedup_id=options.dedup_id,
+        delay_seconds=options.delay_seconds,
+        app_version=options.app_version,
+    )
