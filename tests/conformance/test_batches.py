@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from enum import Enum, IntEnum
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from durust.model.writes import (
     StoreQueue,
     Write,
 )
-from durust.storage.provider import StateProvider
+from durust.storage.provider import Hint, StateProvider
 from tests.conformance.builders import (
     APP,
     VERSION,
@@ -44,6 +45,7 @@ from tests.conformance.builders import (
     register,
     row_of,
     start,
+    sweep,
     want,
 )
 
@@ -166,6 +168,55 @@ def test_text_of_any_script_is_kept(provider: StateProvider) -> None:
     assert outcomes == [Recorded(), Recorded()]
     assert (row.name, row.queue, row.inputs, row.error, row.app_version) == (text, text, text, text, text)
     assert (step.name, step.output) == (text, text)
+
+
+HOSTILE = [
+    "'); drop table workflow_status; --",
+    "x' or '1'='1",
+    '"; delete from dbos.workflow_status; select "',
+    "%' or id like '%",
+    "%(ids)s :ids $1 ? {0} %s",
+    "\\'; truncate dbos.workflow_status cascade; --",
+    "$$; drop schema dbos cascade; $$",
+]
+
+
+@pytest.mark.covers(199)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_that_looks_like_sql_is_only_text(provider: StateProvider, text: str) -> None:
+    bystander = make_claimed(provider, "bystander")
+    commit(provider, record_step(bystander))
+    before = (row_of(provider, "bystander"), history(provider, "bystander"))
+    make_executor(provider, text, supervisor=text, host=text, boot_id=text, pid_ns=text, app_name=text)
+    make_enqueued(
+        provider,
+        text,
+        name=text,
+        queue=text,
+        dedup_id=text,
+        inputs=text,
+        serialization=text,
+        app_name=text,
+        creator=text,
+    )
+    filters: dict[str, Any] = {"workflow_ids": [text], "names": [text], "queues": [text], "app_names": [text]}
+    filters |= {"executor_ids": [text], "id_prefix": text}
+
+    [claimed] = provider.claim(want(text, text, names=[text], versions=[text], app=text))
+    commit(provider, StoreQueue(text, 3, text), record_step(claimed, name=text, output=text, serialization=text))
+    listed = [provider.workflows(ListFilter(**{name: value})) for name, value in filters.items()]
+    provider.announce([Hint(text, text)])
+    swept = sweep(provider, by=text, app=text)
+    commit(provider, Beat((text,), 60), finish(claimed, after=1, output=text), Retire((text,), text))
+
+    assert [[row.workflow_id for row in rows] for rows in listed] == [[text]] * len(filters)
+    assert (swept.reaped, swept.orphans) == ((), 0)
+    row, [step] = row_of(provider, text), history(provider, text)
+    assert (row.name, row.queue, row.inputs, row.output, row.app_name) == (text,) * 5
+    assert (step.name, step.output, step.serialization) == (text,) * 3
+    assert executor(provider, text).why == text
+    assert text in {queue.name for queue in provider.queues()}
+    assert (row_of(provider, "bystander"), history(provider, "bystander")) == before
 
 
 class Word(str, Enum):  # noqa: UP042  the text enum of old, whose member formats as its name

@@ -420,3 +420,48 @@ def test_the_timers_of_a_caller_who_lends_the_loop_are_left_alone(stage: Stage, 
 
     assert asyncio.run(lend()) == ("late", True)
     trace.assert_alike()
+
+
+@pytest.mark.covers(42)
+@pytest.mark.parametrize("timeout", [None, 0.1])
+@pytest.mark.parametrize("until", [asyncio.FIRST_COMPLETED, asyncio.FIRST_EXCEPTION, asyncio.ALL_COMPLETED])
+def test_a_wait_parts_what_is_done_from_what_is_not_alike_in_a_replay(
+    stage: Stage, trace: Trace, until: str, timeout: float | None
+) -> None:
+    async def fail() -> None:
+        trace.steps["fail"] += 1
+        await asyncio.sleep(0.03)
+        raise ValueError
+
+    async def part(ctx: DurableContext) -> list[Any]:
+        seen = trace.begin()
+        tasks = {
+            "quick": asyncio.create_task(ctx.step("quick", trace.step("quick", 0.005))),
+            "fail": asyncio.create_task(ctx.step("fail", fail)),
+            "slow": asyncio.create_task(ctx.step("slow", trace.step("slow", 0.4))),
+        }
+        done, _ = await asyncio.wait(tasks.values(), timeout=timeout, return_when=until)
+        seen.append([name for name, task in tasks.items() if task in done])
+        seen.append([type(each) for each in await asyncio.gather(*tasks.values(), return_exceptions=True)])
+        await ctx.sleep(PARKS)
+        return [*seen[0]]
+
+    done = run(stage, part)
+
+    assert "quick" in done
+    assert ("slow" in done) == (until == asyncio.ALL_COMPLETED and timeout is None)
+    assert ("fail" in done) == (until != asyncio.FIRST_COMPLETED)
+    assert set(trace.steps.values()) == {1}
+    trace.assert_alike()
+
+
+@pytest.mark.covers(41)
+def test_five_hundred_steps_at_once_are_each_recorded_once(stage: Stage, trace: Trace) -> None:
+    async def many(ctx: DurableContext) -> int:
+        return len(await asyncio.gather(*(ctx.step(f"s{number}", trace.step(f"s{number}")) for number in range(500))))
+
+    handle = stage.launch(many).run_workflow("many")
+
+    assert handle.get_result(PATIENCE) == 500
+    assert stage.names(handle) == {number + 1: f"s{number}" for number in range(500)}
+    assert set(trace.steps.values()) == {1}

@@ -307,3 +307,38 @@ def test_an_async_body_that_swallows_everything_in_a_loop_does_not_hold_up_the_c
     del running, handle
     gc.collect()
     eventually(lambda: swallowed[-1] is GeneratorExit)
+
+
+@pytest.mark.covers(39, 70, 71, 131)
+def test_a_body_that_swallows_its_cancellation_in_its_last_step_does_not_succeed(
+    stage: Stage, paint: Paint, rewrite: Rewrite
+) -> None:
+    bodies = Bodies()
+    swallowed: list[int] = []
+    gate = threading.Event()
+
+    def wait() -> None:
+        bodies.append("last")
+        assert gate.wait(PATIENCE)
+
+    @paint
+    def stubborn(ctx: Any) -> Any:
+        try:
+            yield ctx.step("last", wait)
+        except:  # noqa: E722  what users write
+            swallowed.append(1)
+        return "done"
+
+    engine = stage.launch(stubborn)
+    handle = engine.run_workflow("stubborn")
+    eventually(lambda: bodies == ["last"])
+
+    rewrite(handle.id, status=Status.CANCELLED)
+    gate.set()
+    eventually(lambda: parts(engine).runner.running() == [])
+
+    assert swallowed == [1]
+    assert stage.row(handle).status is Status.CANCELLED
+    assert stage.history(handle) == {}
+    with pytest.raises(WorkflowCancelled):
+        handle.get_result(PATIENCE)

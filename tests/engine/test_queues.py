@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from durust import (
+    DurableContext,
     DurableEngine,
     InvalidArgument,
     QueueDeduplicated,
@@ -419,3 +423,54 @@ def test_a_lost_hint_costs_only_the_poll(stage: Stage) -> None:
 
     assert [handle.get_result(PATIENCE) for handle in handles] == [0, 2, 4]
     eventually(lambda: asking_line.calls["announce"])
+
+
+@pytest.mark.covers(95)
+def test_worker_concurrency_holds_for_what_is_recovered(stage: Stage, paint: Paint, gauge: Gauge) -> None:
+    before = Gauge()
+    gauges = [before]
+
+    @paint
+    def visit(ctx: Any) -> Any:
+        yield ctx.step("visit", gauges[-1].visit)
+
+    mail = WorkflowQueue("mail", worker_concurrency=2)
+    engine = launch(stage, visit, queues=[mail])
+    handles = engine.enqueue_many(mail, "visit", [()] * 6)
+    eventually(lambda: before.now == 2)
+    gauges.append(gauge)
+    stage.crash(engine)
+    before.open()
+
+    again = launch(stage, visit, queues=[mail])
+    eventually(lambda: gauge.now == 2)
+    wait_for_rounds(stage, again)
+    gauge.open()
+
+    assert [again.retrieve_workflow(handle.id).get_result(PATIENCE) for handle in handles] == [None] * 6
+    assert gauge.peak == 2
+
+
+@pytest.mark.covers(99)
+def test_a_queued_async_workflow_outlives_the_garbage_collector(stage: Stage) -> None:
+    waits: list[weakref.ref[asyncio.Future[str]]] = []
+
+    async def wait() -> str:
+        # Nobody but the workflow's own task holds what it waits for, nor the task.
+        future = asyncio.get_running_loop().create_future()
+        waits.append(weakref.ref(future))
+        return str(await future)
+
+    async def work(ctx: DurableContext) -> str:
+        return await ctx.step("wait", wait)
+
+    engine = launch(stage, work, queues=[WorkflowQueue("mail")])
+    handle = engine.enqueue("mail", "work")
+    eventually(lambda: waits)
+
+    gc.collect()
+
+    future = waits[0]()
+    assert future is not None
+    future.get_loop().call_soon_threadsafe(future.set_result, "alive")
+    assert handle.get_result(PATIENCE) == "alive"

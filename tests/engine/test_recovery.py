@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableEngine, DurustError, MaxRecoveryAttemptsExceeded, SerializationError, Status
+from durust import DurableContext, DurableEngine, DurustError, MaxRecoveryAttemptsExceeded, SerializationError, Status
 from durust.model.writes import INTERNAL_QUEUE
 from tests.conformance.builders import start
 from tests.conformance.conftest import SHARED
@@ -334,3 +334,31 @@ def test_a_body_that_raises_what_ends_programs_ends_only_itself(
         handle.get_result(PATIENCE)
     assert stage.row(handle).status is Status.ERROR
     assert engine.start("work") == "done"
+
+
+@pytest.mark.covers(47)
+def test_async_runs_that_wait_for_each_other_in_threads_are_recovered_together(stage: Stage) -> None:
+    runs = 40
+    gate, meeting = threading.Event(), threading.Barrier(runs)
+    held: list[str] = []
+
+    def hold(workflow_id: str) -> None:
+        if gate.is_set():
+            meeting.wait(PATIENCE)
+        else:
+            held.append(workflow_id)
+            gate.wait(PATIENCE)
+
+    async def meet(ctx: DurableContext) -> str:
+        await ctx.step("hold", hold, ctx.workflow_id)
+        return "met"
+
+    engine = stage.launch(meet, slots=runs)
+    handles = [engine.run_workflow("meet") for _ in range(runs)]
+    eventually(lambda: len(held) == runs, PATIENCE)
+    stage.crash(engine)
+    gate.set()
+
+    again = stage.launch(meet, slots=runs)
+
+    assert [again.retrieve_workflow(handle.id).get_result(PATIENCE) for handle in handles] == ["met"] * runs

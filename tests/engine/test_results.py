@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 
 from durust import (
     DurableContext,
+    DurableEngine,
     InvalidArgument,
     ListFilter,
     RemoteError,
@@ -135,6 +137,31 @@ def test_an_error_that_cannot_be_rebuilt_comes_back_readable(stage: Stage) -> No
 
     with pytest.raises(RemoteError, match="of no module"):
         stage.launch(fail).start("fail")
+
+
+class Locked(Exception):
+    """Holds what no record can hold."""
+
+    def __init__(self) -> None:
+        super().__init__("no way in", threading.Lock())
+
+
+@pytest.mark.covers(9)
+@pytest.mark.parametrize("serializer", ["json", "pickle"])
+def test_an_error_that_cannot_be_written_comes_back_readable(stage: Stage, paint: Paint, serializer: str) -> None:
+    @paint
+    def fail(ctx: Any) -> Any:
+        yield ctx.step("nothing", lambda: None)
+        raise Locked
+
+    engine = stage.make_engine(serializer=serializer)
+    engine.register("fail", fail)
+    engine.launch()
+    handle = engine.run_workflow("fail")
+
+    with pytest.raises(Exception, match="no way in"):
+        handle.get_result(PATIENCE)
+    assert stage.row(handle).status is Status.ERROR
 
 
 @pytest.mark.covers(10)
@@ -353,10 +380,51 @@ def test_the_list_shows_workflows_and_their_steps(stage: Stage, paint: Paint) ->
 
 
 @pytest.mark.covers(46)
-def test_an_unawaited_workflow_records_its_outcome(stage: Stage) -> None:
+def test_a_workflow_that_nobody_awaits_records_its_end_without_a_complaint(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     async def fail(_: DurableContext) -> None:
         raise OutOfStock("lamp", 0)
 
-    handle = stage.launch(fail).run_workflow("fail")
+    engine = stage.launch(fail)
+    handle = engine.run_workflow("fail")
 
     eventually(lambda: stage.row(handle).status is Status.ERROR)
+    engine.close()
+    gc.collect()
+    assert caplog.records == []
+
+
+@pytest.mark.covers(179)
+def test_what_json_wrote_is_read_where_pickle_is_chosen_now(stage: Stage, paint: Paint) -> None:
+    order = {"customer": "Ada", "amounts": [1, 2]}
+    seen: list[Any] = []
+
+    @paint
+    def keep(ctx: Any, order: Any) -> Any:
+        seen.append((order, (yield ctx.step("look", lambda: order))))
+        yield ctx.sleep(0.5)
+        return order
+
+    def launch(serializer: str, park_after_seconds: float) -> DurableEngine:
+        engine = stage.make_engine(serializer=serializer, park_after_seconds=park_after_seconds)
+        engine.register("keep", keep)
+        engine.launch()
+        return engine
+
+    first = launch("json", 3600.0)
+    ended = first.run_workflow("keep", order)
+    ended.get_result(PATIENCE)
+    left = first.run_workflow("keep", order)
+    eventually(lambda: len(stage.history(left)) == 2)
+    stage.crash(first)
+
+    second = launch("pickle", 0.2)
+
+    assert second.retrieve_workflow(ended.id).get_result(PATIENCE) == order
+    assert second.retrieve_workflow(left.id).get_result(PATIENCE) == order
+    assert seen == [(order, order)] * len(seen)
+    assert stage.row(left).serialization == "portable_json"
+    fresh = second.run_workflow("keep", order)
+    assert fresh.get_result(PATIENCE) == order
+    assert stage.row(fresh).serialization == "py_pickle"

@@ -20,8 +20,10 @@ from durust import (
     SyncDurableContext,
 )
 from durust.routines.effects import Pause
+from tests.engine.bodies import Bodies
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage
+from tests.support.waiting import eventually
 
 # No test waits for a retry.
 AT_ONCE: dict[str, Any] = {"base_interval": 0.001, "max_interval": 0.001}
@@ -498,3 +500,108 @@ def test_a_pause_is_no_effect_of_the_last_attempt(stage: Stage, monkeypatch: pyt
     with pytest.raises(StepRetriesExhausted):
         stage.launch(charge).start("charge")
     assert pauses == [0.001, 0.002, 0.003]
+
+
+@pytest.mark.covers(28)
+def test_a_crash_amid_the_retries_lets_them_begin_anew(stage: Stage, paint: Paint) -> None:
+    calls: list[int] = []
+    # The first execution dies in its pause.
+    pauses = iter([3600.0, 0.001])
+
+    @paint
+    def charge(ctx: Any) -> Any:
+        options = StepOptions(max_retries=1, base_interval=next(pauses), max_interval=3600.0)
+        yield ctx.step_with(options, "charge", fail_until(9, calls))
+
+    engine = stage.launch(charge)
+    handle = engine.run_workflow("charge")
+    eventually(lambda: calls == [1])
+
+    stage.crash(engine)
+
+    assert stage.history(handle) == {}
+    with pytest.raises(StepRetriesExhausted) as raised:
+        stage.launch(charge).retrieve_workflow(handle.id).get_result(PATIENCE)
+    assert raised.value.attempts == 2
+    assert calls == [1, 2, 3]
+
+
+@pytest.mark.covers(36, 56)
+def test_a_record_whose_answer_was_lost_is_sent_again_and_takes_no_new_place(stage: Stage, paint: Paint) -> None:
+    bodies = Bodies()
+    line = stage.make_line()
+
+    def lose(name: str) -> None:
+        bodies.append(name)
+        line.lost_answers["commit"] += 1
+
+    @paint
+    def work(ctx: Any) -> Any:
+        for number in range(4):
+            yield ctx.step(f"step {number}", lose, f"step {number}")
+        return "done"
+
+    engine = stage.make_engine(line, audit_seconds=3600.0, beat_seconds=3600.0, lease_seconds=7200.0)
+    engine.register("work", work)
+    engine.launch()
+    handle = engine.run_workflow("work")
+
+    assert handle.get_result(PATIENCE) == "done"
+    assert bodies == [f"step {number}" for number in range(4)]
+    assert stage.names(handle) == {number + 1: f"step {number}" for number in range(4)}
+    assert stage.row(handle).attempts == 1
+
+
+@pytest.mark.covers(23, 37)
+def test_a_replay_leaves_the_records_as_they_are(stage: Stage, paint: Paint) -> None:
+    bodies = Bodies()
+
+    @paint
+    def work(ctx: Any) -> Any:
+        yield ctx.step("one", bodies.body("one"))
+        yield ctx.sleep(0.4)
+        yield ctx.step("two", bodies.body("two"))
+
+    engine = stage.launch(work)
+    handle = engine.run_workflow("work")
+    eventually(lambda: len(stage.history(handle)) == 2)
+    before = stage.history(handle)
+
+    handle.get_result(PATIENCE)
+
+    assert {place: record for place, record in stage.history(handle).items() if place in before} == before
+    assert before[1].started_at_ms is not None
+    assert before[1].completed_at_ms is not None
+    assert before[1].started_at_ms <= before[1].completed_at_ms
+    assert bodies == ["one", "two"]
+
+
+class Station:
+    track = 9
+
+    @classmethod
+    @durust.step(name="find track")
+    def find(cls, offset: int) -> int:
+        return cls.track + offset
+
+    @staticmethod
+    @durust.step
+    def whistle(times: int) -> str:
+        return "whistle " * times
+
+
+@pytest.mark.covers(38)
+def test_a_method_of_any_kind_is_a_step(stage: Stage, paint: Paint) -> None:
+    @paint
+    def work(ctx: Any) -> Any:
+        return [(yield ctx.step("find", Station.find, 1)), (yield ctx.step("whistle", Station.whistle, 2))]
+
+    def direct(_: SyncDurableContext) -> list[Any]:
+        return [Station.find(1), Station().find(2), Station.whistle(1)]
+
+    engine = stage.launch(work, direct)
+    handle = engine.run_workflow("direct")
+
+    assert engine.start("work") == [10, "whistle whistle "]
+    assert handle.get_result(PATIENCE) == [10, 11, "whistle "]
+    assert stage.names(handle) == {1: "find track", 2: "find track", 3: "Station.whistle"}
