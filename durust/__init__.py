@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from durust.client import AsyncDurableClient, DurableClient
 from durust.context import DurableContext, SyncDurableContext
 from durust.decorators import Step, Workflow, step, workflow
 from durust.durable import AsyncDurableEngine, DurableEngine
@@ -46,9 +47,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncDurableClient",
     "AsyncDurableEngine",
     "AsyncWorkflowHandle",
     "Checkpoint",
+    "DurableClient",
     "DurableContext",
     "DurableEngine",
     "DurustError",

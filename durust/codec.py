@@ -19,9 +19,10 @@ import msgspec
 from durust.envelopes import UNNAMED, Envelopes, alike, plain, survives
 from durust.errors import InvalidArgument, RemoteError, SerializationError
 from durust.exactness import ATOMS, Attribute, Misfit, agree, describe, render
+from durust.mirrors import mirror
 from durust.planner import Planner
 from durust.plans import PLAIN, Plan
-from durust.shapes import UNTYPED, Shape
+from durust.shapes import MIRRORED, UNTYPED, Shape
 
 __all__ = ["PICKLE", "PORTABLE_JSON", "UNTYPED", "Codec", "Encoded", "Shape"]
 
@@ -81,7 +82,7 @@ class Codec:
         if self.serializer == "pickle":
             text = self._pickled(value, what)
             return Encoded(text, PICKLE), value if type(value) in ATOMS else _unpickled(text, what)
-        plan = _PLANNER.of(annotation)
+        plan = mirror(_PLANNER, value) if annotation is MIRRORED else _PLANNER.of(annotation)
         kind = type(value)
         if kind in plan.scalars:
             if kind is NoneType:
@@ -122,6 +123,18 @@ class Codec:
             named.append(f"{_encode(name).decode()}:{written}")
         text = f'{{"positionalArgs":[{",".join(positional)}],"namedArgs":{{{",".join(named)}}}}}'
         return self._bounded(text.encode(), f"arguments of {shape.name}")
+
+    def dump_call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Encoded:
+        """Write the arguments of a call to a function that is known here by its name alone.
+
+        Each value is written if the annotations of its own types rebuild it, which are then for its reader to have.
+        """
+        try:
+            return self.dump_arguments(Shape.unknown(name), args, kwargs)
+        except SerializationError as error:
+            # Whoever calls has no annotation to mend.
+            remedy = _MADE_OF if error.remedy in {_ANNOTATE, _CONFORM} else error.remedy
+            raise SerializationError(error.path, error.reason, remedy) from None
 
     def load_arguments(
         self, text: str | None, serialization: str | None, shape: Shape

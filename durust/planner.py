@@ -74,6 +74,10 @@ class Planner:
             # Unhashable: `Annotated` and `Literal` may hold anything.
             return self._build(hint)
 
+    def key(self, hint: Any, name: str) -> Any:
+        """Make the key of a dict, of the annotation *hint*, from the text that stands for it. Raises `Misfit`."""
+        return self._key(self.of(hint), name)
+
     def _build(self, hint: Any) -> Plan:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin in _WRAPPERS:

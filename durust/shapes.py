@@ -19,7 +19,15 @@ class _Untyped:
         return "UNTYPED"
 
 
+class _Mirrored:
+    """The annotation that each value is its own: whoever writes it does not know what its reader has."""
+
+    def __repr__(self) -> str:
+        return "MIRRORED"
+
+
 UNTYPED: Final = _Untyped()
+MIRRORED: Final = _Mirrored()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,11 @@ class Shape:
             rest=annotations.get(by_kind.get(inspect.Parameter.VAR_POSITIONAL, ""), UNTYPED),
             named_rest=annotations.get(by_kind.get(inspect.Parameter.VAR_KEYWORD, ""), UNTYPED),
         )
+
+    @classmethod
+    def unknown(cls, name: str) -> Shape:
+        """Return the shape of a function of which only the name is known: each argument is what it is."""
+        return cls(name, inspect.Signature(), UNTYPED, {}, (), MIRRORED, MIRRORED)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Check that the arguments fit the signature.

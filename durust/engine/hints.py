@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 
 from durust import clock
 from durust.engine.service import Seconds, Service
+from durust.errors import ProviderUnavailable
 from durust.storage.provider import Hint, Listener, StateProvider
+from durust.telemetry import emit
 
 # A notification takes a lock of the whole database at its commit, so they are gathered for this long.
 GATHER_SECONDS = 0.005
@@ -39,6 +41,21 @@ class Herald(Service):
         self._provider.announce(sorted(hints, key=lambda hint: (hint.kind, hint.key)))
         clock.pause(GATHER_SECONDS)
         return 0
+
+    def flush(self) -> None:
+        """Announce, on this thread, what is left; where the database is away the polls have to do."""
+        with self._mutex:
+            hints, self._pending = self._pending, set()
+        if hints:
+            try:
+                self._provider.announce(sorted(hints, key=lambda hint: (hint.kind, hint.key)))
+            except ProviderUnavailable as error:
+                emit("hints_lost", reason=error.reason)
+
+    def stop(self) -> None:
+        """Stop, and announce what the last round left."""
+        super().stop()
+        self.flush()
 
 
 class Ear(Service):

@@ -1,4 +1,4 @@
-"""A subscription to hints that come from within this process."""
+"""Subscriptions to hints that come from within this process, or that are made late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from durust.storage.provider import Hint
+from durust.storage.provider import Hint, Listener
 
 # A listener that nobody reads forgets its oldest hints: a poll stands behind each.
 HINTS_MAX = 1024
@@ -43,3 +43,26 @@ class LocalListener:
     def close(self) -> None:
         self._forget(self)
         self.wake()
+
+
+class LateListener:
+    """A subscription that the thread which waits on it makes, because subscribing asks the database."""
+
+    def __init__(self, listen: Callable[[], Listener]) -> None:
+        self._listen = listen
+        self._behind: Listener | None = None
+
+    def wait(self, timeout_seconds: float) -> list[Hint]:
+        if self._behind is None:
+            self._behind = self._listen()
+            # Whatever was announced before was not heard.
+            return [Hint("any")]
+        return self._behind.wait(timeout_seconds)
+
+    def wake(self) -> None:
+        if self._behind is not None:
+            self._behind.wake()
+
+    def close(self) -> None:
+        if self._behind is not None:
+            self._behind.close()

@@ -1,0 +1,234 @@
+"""The client: durust for processes that run nothing themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from durust.admission import Admission, checked, one_by_one
+from durust.codec import UNTYPED, Codec
+from durust.engine.current import in_body
+from durust.engine.outpost import Outpost
+from durust.errors import InvalidArgument, WorkflowNotFound
+from durust.handle import WorkflowHandle
+from durust.model.filters import ListFilter, Scope
+from durust.model.names import check_name
+from durust.model.options import WorkflowOptions
+from durust.model.queues import QueueDefinition
+from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.starts import queued
+from durust.model.writes import StartWorkflow
+from durust.settings import Settings
+from durust.storage.opening import open_provider
+from durust.storage.provider import StateProvider
+
+
+class DurableClient:
+    """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
+
+    It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
+    for `DurableEngine`; one in memory must be the provider that an engine of this process uses. Making a client touches
+    nothing. On its first use it looks whether the schema is there, which it neither makes nor changes: that raises
+    `SchemaMismatch`. A client may be used from any thread; `close()` it, or use `with`.
+
+    Arguments are written as JSON. A dataclass, a `datetime`, a tuple and the like are written if their own types
+    rebuild them, and the workflow gets them back as its annotations say: without annotations it gets plain JSON. A
+    result is plain JSON unless a handle is told its `type`.
+
+    Raises `InvalidArgument` for a URL or a setting that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        database: str | StateProvider | None = None,
+        *,
+        app_name: str | None = None,
+        serializer: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._settings = settings or Settings.load(app_name=app_name, serializer=serializer)
+        if isinstance(database, str) and database.startswith("memory:"):
+            raise InvalidArgument(
+                "database", database, "would be another memory than any engine's: pass the engine's InMemoryProvider"
+            )
+        self._codec = Codec(serializer=self._settings.serializer, value_bytes_max=self._settings.value_bytes_max)
+        self._outpost = Outpost(
+            lambda: open_provider(database, app_name=self._settings.app_name),
+            self._settings,
+            owns_provider=database is None or isinstance(database, str),
+        )
+
+    @property
+    def aio(self) -> AsyncDurableClient:
+        """Return the awaiting view of this client."""
+        return AsyncDurableClient(self)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the client's settings."""
+        return self._settings
+
+    def close(self) -> None:
+        """Close the connections; a provider that was passed in is its owner's to close. Idempotent."""
+        self._outpost.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Queueing
+
+    def enqueue(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue and return its handle, once that is committed; idle workers are told at once.
+
+        Nobody needs to know the queue or the workflow yet: then it waits for a worker that does. An id that exists
+        answers a handle to that workflow. Raises `SerializationError`, `QueueDeduplicated`, `WorkflowConflict` when the
+        id stands for another workflow, `SchemaMismatch`, `ProviderUnavailable`.
+        """
+        chosen = checked(options)
+        write = self._queued(queue, workflow, args, kwargs, chosen)
+        return self._admit([write], [chosen])[0]
+
+    def enqueue_many(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        arguments: Iterable[tuple[Any, ...]],
+        *,
+        options: Iterable[WorkflowOptions] | None = None,
+    ) -> list[WorkflowHandle[Any]]:
+        """Put many runs of one workflow on a queue, one for each tuple of arguments, in few commits.
+
+        *options*, where given, has one entry for each tuple. Raises what `enqueue` raises; what was committed before
+        an error stays.
+        """
+        calls = list(arguments)
+        chosen = one_by_one(options, len(calls))
+        writes = [self._queued(queue, workflow, args, {}, option) for args, option in zip(calls, chosen, strict=True)]
+        return self._admit(writes, chosen) if writes else []
+
+    # Reading
+
+    def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
+        """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
+
+        Its result is rebuilt as *type*; without one it is plain JSON.
+        """
+        query = ListFilter(workflow_ids=[check_name("workflow_id", workflow_id)])
+        if not self._outpost.provider.workflows(query):
+            raise WorkflowNotFound(workflow_id)
+        return self._handle(workflow_id, type)
+
+    def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
+        """List workflows, oldest first; by default those whose rows name this application."""
+        scope = Scope(self._settings.app_name, ())
+        return self._outpost.provider.workflows(query or ListFilter(scope=scope))
+
+    def list_steps(self, workflow_id: str) -> list[Checkpoint]:
+        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
+        self.retrieve_workflow(workflow_id)
+        records = self._outpost.provider.history([workflow_id]).get(workflow_id, ())
+        return sorted(records, key=lambda record: record.place)
+
+    # Inside
+
+    def _queued(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: WorkflowOptions,
+    ) -> StartWorkflow:
+        activity = in_body()
+        if activity is not None:
+            raise InvalidArgument(
+                "workflow",
+                activity.run.workflow_id,
+                "a workflow's body runs again after a crash, and would queue again: call the client in a step",
+            )
+        name = check_name("workflow", workflow)
+        encoded = self._codec.dump_call(name, args, kwargs)
+        return queued(
+            name,
+            encoded.text,
+            encoded.serialization,
+            options,
+            queue=queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue),
+            app_name=self._settings.app_name,
+        )
+
+    def _admit(self, writes: list[StartWorkflow], options: list[WorkflowOptions]) -> list[WorkflowHandle[Any]]:
+        outpost = self._outpost
+        return [self._handle(one) for one in Admission(outpost.provider, outpost.journal).admit(writes, options)]
+
+    def _handle(self, workflow_id: str, type_: Any = None) -> WorkflowHandle[Any]:
+        return WorkflowHandle(workflow_id, self._outpost, self._codec, UNTYPED if type_ is None else type_)
+
+
+class AsyncDurableClient:
+    """The awaiting view of a client; with `async with` it is closed at the end."""
+
+    def __init__(self, client: DurableClient) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the client, as the blocking twin does."""
+        await asyncio.to_thread(self._client.close)
+
+    async def enqueue(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue, as the blocking twin does."""
+        return await asyncio.to_thread(lambda: self._client.enqueue(queue, workflow, *args, options=options, **kwargs))
+
+    async def enqueue_many(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        arguments: Iterable[tuple[Any, ...]],
+        *,
+        options: Iterable[WorkflowOptions] | None = None,
+    ) -> list[WorkflowHandle[Any]]:
+        """Put many runs of one workflow on a queue, as the blocking twin does."""
+        return await asyncio.to_thread(self._client.enqueue_many, queue, workflow, arguments, options=options)
+
+    async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
+        """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""
+        return await asyncio.to_thread(lambda: self._client.retrieve_workflow(workflow_id, type=type))
+
+    async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
+        """List workflows, oldest first."""
+        return await asyncio.to_thread(self._client.list_workflows, query)
+
+    async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
+        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
+        return await asyncio.to_thread(self._client.list_steps, workflow_id)
