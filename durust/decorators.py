@@ -140,7 +140,8 @@ def step(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, **
 
 
 def _chosen_name(what: str, name: str | None, function: Callable[..., Any]) -> str:
-    if isinstance(function, Workflow | Step) or not hasattr(function, "__qualname__"):
+    # A class method is no function yet where @classmethod stands below.
+    if isinstance(function, Workflow | Step) or not hasattr(function, "__qualname__") or not callable(function):
         raise InvalidArgument(
             what, function, f"@durust.{what} decorates a function; its options are given by name, as in name='...'"
         )

@@ -270,7 +270,7 @@ def test_an_unknown_serializer_is_refused() -> None:
 
 @pytest.mark.parametrize("decorate", [step, workflow])
 def test_a_decorator_says_what_it_decorates(decorate: Any) -> None:
-    for wrong in ("ship", step(ship)):
+    for wrong in ("ship", step(ship), classmethod(ship)):
         with pytest.raises(InvalidArgument, match=r"decorates a function; its options are given by name, as in name='"):
             decorate(wrong)
     with pytest.raises(InvalidArgument, match="must not be empty"):
