@@ -20,7 +20,7 @@ from tests.support.server import MakeDatabase
 from tests.support.waiting import eventually
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 THANKS = "thank you, ada: charge of 1999 for ada\n"
 
 Rows = list[tuple[object, ...]]
