@@ -264,6 +264,7 @@ def test_what_cannot_be_meant_is_refused(client: DurableClient, queue: Any, work
         client.enqueue(queue, workflow, 1, options=options)
 
 
+@pytest.mark.covers(196)
 def test_a_client_is_no_executor_and_starts_no_thread_before_it_is_used(stage: Stage) -> None:
     with make_client(stage) as client:
         assert own_threads() == []
@@ -363,6 +364,7 @@ def test_a_database_without_the_schema_is_left_alone_until_somebody_has_migrated
         assert handle.get_status().status is Status.ENQUEUED
 
 
+@pytest.mark.covers(196)
 def test_making_a_client_touches_nothing(tmp_path: Path) -> None:
     client = DurableClient(f"sqlite:///{tmp_path}/none/durust.db")
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from durust import DurableContext, DurableEngine, QueueNotFound, Status, SyncDurableContext, WorkflowQueue
+from durust import (
+    DurableContext,
+    DurableEngine,
+    QueueNotFound,
+    SchemaMismatch,
+    Status,
+    SyncDurableContext,
+    WorkflowQueue,
+)
 from durust.engine.registry import Registry
 from durust.model.filters import ExecutorQuery
 from durust.model.writes import INTERNAL_QUEUE
@@ -101,4 +110,27 @@ def test_an_engine_that_borrowed_a_loop_is_closed_while_its_work_runs_there(
 
     row = stage.row(workflow_id)
     assert (row.status, row.queue, row.attempts) == (Status.ENQUEUED, INTERNAL_QUEUE, 0)
+    assert own_threads() == []
+
+
+@pytest.mark.covers(186)
+def test_an_engine_that_does_not_migrate_serves_what_fits(stage: Stage) -> None:
+    engine = make_engine(stage, migrate=False)
+
+    engine.launch()
+
+    assert engine.start("answer") == 42
+    assert stage.line_of(engine).calls["migrate"] == 0
+
+
+@pytest.mark.covers(186)
+def test_an_engine_that_does_not_migrate_refuses_an_empty_file_and_leaves_it_so(tmp_path: Path) -> None:
+    path = tmp_path / "durust.db"
+    path.touch()
+    engine = DurableEngine(f"sqlite:///{path}", migrate=False)
+
+    with pytest.raises(SchemaMismatch, match="durust has migrated"):
+        engine.launch()
+
+    assert path.read_bytes() == b""
     assert own_threads() == []
