@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from durust.admission import Admission, checked, one_by_one
+from durust.admission import Admission, checked, demand_started, one_by_one
 from durust.codec import UNTYPED, Codec
 from durust.engine.current import in_body
 from durust.engine.outpost import Outpost
@@ -19,7 +19,7 @@ from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition
 from durust.model.records import Checkpoint, WorkflowRow
 from durust.model.starts import queued
-from durust.model.writes import StartWorkflow
+from durust.model.writes import Outcome, StartWorkflow
 from durust.settings import Settings
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
@@ -121,6 +121,39 @@ class DurableClient:
         writes = [self._queued(queue, workflow, args, {}, option) for args, option in zip(calls, chosen, strict=True)]
         return self._admit(writes, chosen) if writes else []
 
+    def enqueue_in_transaction(
+        self,
+        connection: Any,
+        queue: str | QueueDefinition,
+        workflow: str,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        wake: bool = True,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue in the transaction that *connection* has open: it is there when that commits.
+
+        *connection* is a psycopg 3 or sqlite3 connection to the client's database; SQLAlchemy lends it as
+        `session.connection().connection.driver_connection`. Its owner commits: before that nobody sees the workflow,
+        and a rollback takes it back. Where no transaction is open the driver begins one; in autocommit mode it would
+        not, and that is refused. An error of durust leaves the transaction as it was, except that Postgres aborts one
+        in which the schema is found missing. Who asks elsewhere for the same id meanwhile waits for the commit, so keep
+        such transactions short.
+
+        On Postgres the commit also tells idle workers, for which it takes a lock that all notifying commits of the
+        database share; with `wake=False` they find the work by their poll. On SQLite they see each commit anyway; begin
+        with `begin immediate`, because a transaction that has read first may be refused its first write.
+
+        Raises what `enqueue` raises, what the driver raises, `InvalidArgument` for a connection of another kind or with
+        `on_duplicate="return"`, whose holder may be anybody's by the time of the commit.
+        """
+        # Only here: it brings the statements of both databases.
+        from durust.storage import borrowed
+
+        write = self._lent(queue, workflow, args, kwargs, checked(options))
+        return self._started(write, borrowed.start(connection, write, wake=wake))
+
     # Reading
 
     def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
@@ -172,6 +205,24 @@ class DurableClient:
             app_name=self._settings.app_name,
         )
 
+    def _lent(
+        self,
+        queue: str | QueueDefinition,
+        workflow: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: WorkflowOptions,
+    ) -> StartWorkflow:
+        if options.on_duplicate == "return":
+            raise InvalidArgument(
+                "on_duplicate", options.on_duplicate, "has no promise to give inside a transaction: use 'raise' there"
+            )
+        return self._queued(queue, workflow, args, kwargs, options)
+
+    def _started(self, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
+        demand_started("the caller's connection", write, outcome)
+        return self._handle(write.workflow_id)
+
     def _admit(self, writes: list[StartWorkflow], options: list[WorkflowOptions]) -> list[WorkflowHandle[Any]]:
         outpost = self._outpost
         return [self._handle(one) for one in Admission(outpost.provider, outpost.journal).admit(writes, options)]
@@ -220,6 +271,27 @@ class AsyncDurableClient:
     ) -> list[WorkflowHandle[Any]]:
         """Put many runs of one workflow on a queue, as the blocking twin does."""
         return await asyncio.to_thread(self._client.enqueue_many, queue, workflow, arguments, options=options)
+
+    async def enqueue_in_transaction(
+        self,
+        connection: Any,
+        queue: str | QueueDefinition,
+        workflow: str,
+        /,
+        *args: Any,
+        options: WorkflowOptions | None = None,
+        wake: bool = True,
+        **kwargs: Any,
+    ) -> WorkflowHandle[Any]:
+        """Put a workflow on a queue in the transaction of a `psycopg.AsyncConnection`, as the blocking twin does.
+
+        A connection that blocks is taken too, and blocks the loop for as long as its statements take.
+        """
+        from durust.storage import borrowed
+
+        client = self._client
+        write = client._lent(queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
+        return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
 
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""

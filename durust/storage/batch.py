@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,23 @@ def commit(run: Run, writes: Sequence[Write]) -> list[Outcome]:
     raise ProviderUnavailable(
         "Postgres", f"{len(open_writes)} writes are neither done nor refused: {open_writes[0][1]}"
     )
+
+
+def start_alone(write: StartWorkflow) -> Generator[Call, list[Row], Outcome]:
+    """Yield the calls of one start, be sent the rows of each, and return its outcome.
+
+    For whoever runs them inside a transaction of his own. Raises `ProviderUnavailable` when the bound is reached.
+    """
+    for _ in range(ROUNDS_MAX):
+        started = yield Call(SQL.start_workflows, columns.start_workflows([write]))
+        answers = _starts([(0, write)], [started])
+        if answers:
+            return answers[0]
+        [standing] = yield Call(SQL.classify_starts, columns.classify_starts([write]))
+        outcome = _explain_start(write, standing)
+        if outcome is not None:
+            return outcome
+    raise ProviderUnavailable("Postgres", f"a start is neither done nor refused: {write}")
 
 
 def _send(run: Run, open_writes: Group) -> Answers:

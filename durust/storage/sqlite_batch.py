@@ -62,8 +62,8 @@ _STEP = {
 }
 
 
-class Transaction(Protocol):
-    """An open write transaction; each statement also knows the moment of the transaction."""
+class Statements(Protocol):
+    """What runs one statement at a time in a transaction, each of which also knows the moment of the transaction."""
 
     now_ms: int
 
@@ -72,6 +72,10 @@ class Transaction(Protocol):
 
     def change(self, statement: Statement, params: Params) -> int:
         """Run a statement and return how many rows it changed."""
+
+
+class Transaction(Statements, Protocol):
+    """An open write transaction of durust's own."""
 
     def change_many(self, statement: Statement, sql: str, values: Sequence[Row]) -> int:
         """Run *sql*, the statement with nameless parameters, for each of *values*; return how many rows it changed."""
@@ -192,7 +196,8 @@ def _record_of(write: RecordStep) -> object:
     return rows.checkpoint((*step, write.started_at_ms, write.completed_at_ms, write.lease.token))
 
 
-def _start(transaction: Transaction, write: StartWorkflow) -> Outcome:
+def start(transaction: Statements, write: StartWorkflow) -> Outcome:
+    """Start one workflow."""
     lease = write.lease
     queue = write.queue if lease else write.queue or INTERNAL_QUEUE
     values: dict[str, Param] = {
@@ -281,7 +286,7 @@ def retire(transaction: Transaction, executor_ids: Sequence[str], why: str) -> R
 _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     RegisterExecutor: _register,
     StoreQueue: _store_queue,
-    StartWorkflow: _start,
+    StartWorkflow: start,
     RecordSleep: _record_sleep,
     FinishWorkflow: _finish,
     ParkWorkflow: _park,

@@ -1,11 +1,19 @@
-"""Clients beside the engines of a stage."""
+"""Clients beside the engines of a stage, and the connections of those who use them."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
+
+import psycopg
 
 from durust import DurableClient, DurableEngine, Settings, WorkflowQueue
 from tests.engine.stage import QUICK, Stage
+
+# A table of the caller's own.
+MAKE_NOTES = "create table notes (note text)"
+ADD_NOTE = "insert into notes values ('mine')"
 
 
 def make_client(stage: Stage, **settings: Any) -> DurableClient:
@@ -22,3 +30,16 @@ def launch(stage: Stage, *workflows: Any, queue: str = "mail", **settings: Any) 
     engine.register_queue(WorkflowQueue(queue))
     engine.launch()
     return engine
+
+
+def connect(url: str, **options: Any) -> Any:
+    """Return a connection of the caller's, as the driver makes it."""
+    if url.startswith("sqlite:"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10, **options)
+    return psycopg.connect(url, **options)
+
+
+def notes(url: str) -> int:
+    """Count what the caller's own statements have committed."""
+    with closing(connect(url)) as connection:
+        return int(connection.execute("select count(*) from notes").fetchone()[0])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from durust import clock
+from durust import DurableClient, clock
 from durust.embedded import Server
 from tests.conformance.conftest import PROVIDERS, Rewrite, open_provider, rewriter
+from tests.engine.clients import MAKE_NOTES, connect, make_client
 from tests.engine.colours import COLOURS, PAINTS, Paint
 from tests.engine.stage import Stage, wait_until_no_threads
 
@@ -46,6 +48,22 @@ def stage(url: str) -> Iterator[Stage]:
     yield made
     made.close()
     wait_until_no_threads()
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[DurableClient]:
+    """Return a client of the stage's database."""
+    with make_client(stage) as made:
+        yield made
+
+
+@pytest.fixture
+def own(url: str, stage: Stage) -> Iterator[Any]:
+    """Return a connection of the client's user to the stage's database, with a table of his own."""
+    with closing(connect(url)) as connection:
+        connection.execute(MAKE_NOTES)
+        connection.commit()
+        yield connection
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,13 +43,6 @@ WHEN = datetime(2031, 5, 17, 12, 0, 0, 123456, tzinfo=UTC)
 def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the queues that a test makes from every other test's engines."""
     monkeypatch.setattr("durust.queue.REGISTRY", Registry())
-
-
-@pytest.fixture
-def client(stage: Stage) -> Iterator[DurableClient]:
-    """Return a client of the stage's database."""
-    with make_client(stage) as made:
-        yield made
 
 
 @dataclass

@@ -70,7 +70,15 @@ class Race:
 
     def is_waiting(self, actor: Actor) -> bool:
         """Tell whether a lock keeps *actor* waiting."""
-        return bool(self.observer.do("select cardinality(pg_blocking_pids(%(pid)s)) > 0", {"pid": actor.pid})[0][0])
+        return self.is_blocked(actor.pid)
+
+    def is_blocked(self, pid: int) -> bool:
+        """Tell whether a lock keeps the session of *pid* waiting, whoever has it."""
+        return bool(self.observer.do("select cardinality(pg_blocking_pids(%(pid)s)) > 0", {"pid": pid})[0][0])
+
+    def until_blocked(self, pid: int) -> None:
+        """Wait until the session of *pid* waits for a lock."""
+        assert eventually(lambda: self.is_blocked(pid))
 
     def until_waiting(self, actor: Actor) -> None:
         """Wait until *actor* waits for a lock."""

@@ -570,6 +570,10 @@ select q.name, q.worker_concurrency from dbos.queues q order by q.name
 with hasty as materialized (select set_config('synchronous_commit', 'off', true))
 select pg_notify('durust_hints', i.payload) from hasty cross join unnest(%(payloads)s::text[]) as i(payload)
 
+-- name: announce_with_commit
+-- In a transaction of the caller's: it is delivered by his commit, which waits for the disk as he wants it to.
+select pg_notify('durust_hints', %(payload)s)
+
 -- name: find_columns
 -- What stands in the schemas of the canonical tables and of durust, whoever made it.
 select n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
