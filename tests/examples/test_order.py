@@ -38,6 +38,7 @@ def effects(folder: Path) -> list[str]:
     return [line[2].partition("-")[0] for line in lines]
 
 
+@pytest.mark.covers(1, 23, 51)
 @pytest.mark.parametrize(("failpoint", "code"), [("after_charge=return", 1), ("after_charge=kill", -signal.SIGKILL)])
 def test_an_order_that_dies_after_the_charge_is_resumed_behind_it(
     run_order: Tell, tmp_path: Path, failpoint: str, code: int
@@ -74,6 +75,7 @@ def test_an_order_that_meets_no_failure_runs_once(run_order: Tell, tmp_path: Pat
     assert effects(tmp_path) == ["charge", "shipment"]
 
 
+@pytest.mark.covers(54)
 def test_an_order_whose_code_was_edited_meanwhile_is_said_to_wait(run_order: Tell, tmp_path: Path) -> None:
     assert run_order("after_charge=kill").wait() == -signal.SIGKILL
     edited = tmp_path / "order.py"

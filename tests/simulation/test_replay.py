@@ -32,6 +32,7 @@ def faults_of(seed: int, *, timers: bool) -> list[str]:
     return life.faults
 
 
+@pytest.mark.covers(23, 51)
 @pytest.mark.parametrize("timers", [False, True], ids=["plain", "timers"])
 @pytest.mark.parametrize("case", range(CASES))
 def test_whatever_the_moment_of_death_no_record_is_lost_or_made_twice(case: int, *, timers: bool) -> None:

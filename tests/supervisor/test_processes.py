@@ -117,6 +117,7 @@ def test_a_queue_that_is_only_stored_can_be_served(up: StartUp, url: str) -> Non
     supervisor.wait_until_up(1)
 
 
+@pytest.mark.covers(54)
 def test_runs_that_wait_for_another_version_are_told_of_once(up: StartUp, url: str) -> None:
     provider = open_provider(url)
     provider.migrate()

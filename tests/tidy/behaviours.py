@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from tests.tidy.sources import ROOT, Source, sources
 
@@ -57,13 +58,18 @@ def behaviours() -> list[Behaviour]:
     return found
 
 
+def is_marker(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Tell whether a piece of code is the marker."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == MARKER
+
+
 def markers(source: Source) -> Iterator[tuple[ast.Call, str]]:
     """Return the markers of a file, each with the name of what it decorates."""
+    if MARKER not in source.text:
+        return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == MARKER:
-                    yield decorator, node.name
+            yield from ((decorator, node.name) for decorator in node.decorator_list if is_marker(decorator))
 
 
 def shown() -> list[Shown]:
@@ -83,9 +89,7 @@ def misplaced() -> list[str]:
     """Return the places of markers that decorate no test, or name something else than numbers."""
     wrong = []
     for source in sources():
-        calls = [
-            node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == MARKER
-        ]
+        calls = [node for node in ast.walk(source.tree) if is_marker(node)] if MARKER in source.text else []
         right = {
             marker
             for marker, name in markers(source)
