@@ -32,7 +32,7 @@ from durust.failpoints import FailpointError, failpoint
 from durust.handle import AsyncWorkflowHandle, WorkflowHandle
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
-from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.records import Checkpoint, Purged, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.status import Status
 from durust.queue import WorkflowQueue
@@ -65,6 +65,7 @@ __all__ = [
     "PostgresProvider",
     "ProviderMisuse",
     "ProviderUnavailable",
+    "Purged",
     "QueueDeduplicated",
     "QueueNotFound",
     "RemoteError",

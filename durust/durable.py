@@ -15,6 +15,7 @@ from durust.decorators import Workflow
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop, see_through
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
+from durust.engine.retention import purge_in_batches
 from durust.engine.supervision import Supervision
 from durust.engine.vitals import Vitals
 from durust.errors import (
@@ -23,10 +24,10 @@ from durust.errors import (
     WorkflowNotFound,
 )
 from durust.handle import WorkflowHandle, ensure_no_loop
-from durust.model.filters import ListFilter, Scope
+from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
-from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.records import Checkpoint, Purged, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.queue import WorkflowQueue
 from durust.settings import Settings
@@ -356,6 +357,29 @@ class DurableEngine:
         self.retrieve_workflow(workflow_id)
         return sorted(engine.provider.history([workflow_id]).get(workflow_id, ()), key=lambda record: record.place)
 
+    def purge(
+        self, *, older_than: float | timedelta | None = None, keep: int | None = None, includes_exceeded: bool = False
+    ) -> Purged:
+        """Remove ended workflows of this application with all that belongs to them, and return how many.
+
+        One goes when it ended longer ago than *older_than*, or when *keep* others ended later; of both the one that
+        removes more decides. What has not ended stays, a child whose parent has not, and whatever somebody waits for.
+        Those that were set aside after too many attempts go only with *includes_exceeded*. It is done in small batches;
+        `more` of the answer tells of a bound that left some for the next call.
+
+        Raises `InvalidArgument` when neither *older_than* nor *keep* is given.
+        """
+        engine = self._live("purge")
+        if older_than is None and keep is None:
+            raise InvalidArgument("older_than", older_than, "say how old, or how many to keep")
+        request = PurgeRequest(
+            scope=engine.scope(),
+            ended_before_seconds=None if older_than is None else duration_seconds("older_than", older_than),
+            keep_newest=keep,
+            includes_exceeded=includes_exceeded,
+        )
+        return purge_in_batches(engine.provider, request)
+
     # Inside
 
     def _assemble(self, provider: StateProvider, *, owns_provider: bool) -> Engine:
@@ -486,6 +510,14 @@ class AsyncDurableEngine:
     async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
         """List workflows, oldest first."""
         return await asyncio.to_thread(self._engine.list_workflows, query)
+
+    async def purge(
+        self, *, older_than: float | timedelta | None = None, keep: int | None = None, includes_exceeded: bool = False
+    ) -> Purged:
+        """Remove ended workflows of this application, as the blocking twin does."""
+        return await asyncio.to_thread(
+            self._engine.purge, older_than=older_than, keep=keep, includes_exceeded=includes_exceeded
+        )
 
     async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""

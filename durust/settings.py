@@ -12,7 +12,9 @@ from durust.errors import InvalidArgument
 # Thirty years, or a gigabyte: beyond every number that is meant, within every column and timer.
 NUMBER_MAX = 1e9
 # An orderly end may wait for nothing.
-_MAY_BE_ZERO = frozenset({"drain_seconds"})
+_MAY_BE_ZERO = frozenset({"drain_seconds", "retention_seconds", "retention_count"})
+# Of those that are off by default, what they are when somebody sets them.
+_KINDS: dict[str, type[Any]] = {"retention_seconds": float, "retention_count": int}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,10 @@ class Settings:
     """Far above sensible records, far below the 1 GB at which Postgres refuses a value."""
     history_places_max: int = 100_000
     """A run with more steps replays for longer than a lease lasts; split it."""
+    retention_seconds: float | None = None
+    """How long a workflow is kept after its end; None keeps it for ever."""
+    retention_count: int | None = None
+    """How many ended workflows are kept at most; None keeps all. Of both settings the one that removes more decides."""
     serializer: str = "json"
     """`json`, or `pickle` in a database that only trusted programs write to."""
 
@@ -51,8 +57,9 @@ class Settings:
         if not _is_storable(self.app_name):
             raise InvalidArgument("app_name", self.app_name, "must be a text that a database can store, and not empty")
         for spec in fields(self):
-            if isinstance(spec.default, int | float):
-                _check_number(spec.name, getattr(self, spec.name), type(spec.default))
+            kind, value = _KINDS.get(spec.name, type(spec.default)), getattr(self, spec.name)
+            if kind in {int, float} and (value is not None or spec.default is not None):
+                _check_number(spec.name, value, kind)
         if self.beat_seconds * 2 > self.lease_seconds:
             raise InvalidArgument(
                 "beat_seconds", self.beat_seconds, f"must be at most half of lease_seconds={self.lease_seconds}"
@@ -77,7 +84,7 @@ class Settings:
         for spec in fields(cls):
             text = environment.get(_variable(spec.name))
             if text is not None:
-                read[spec.name] = _read(spec.name, text, type(spec.default))
+                read[spec.name] = _read(spec.name, text, _KINDS.get(spec.name, type(spec.default)))
         try:
             return replace(cls(), **{**read, **given})
         except InvalidArgument as error:

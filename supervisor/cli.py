@@ -102,6 +102,22 @@ main.add_command(db)
     help=f"How long a dead host's work stays with it; {DEFAULTS.lease_seconds:g} where nothing says otherwise.",
 )
 @click.option(
+    "--retention-seconds",
+    type=float,
+    show_envvar=True,
+    envvar="DURUST_RETENTION_SECONDS",
+    metavar="SECONDS",
+    help="How long workflows are kept after their end; by default for ever.",
+)
+@click.option(
+    "--retention-count",
+    type=int,
+    show_envvar=True,
+    envvar="DURUST_RETENTION_COUNT",
+    metavar="N",
+    help="How many ended workflows are kept at most; by default all.",
+)
+@click.option(
     "--hang-timeout",
     "hang_seconds",
     type=float,
@@ -130,6 +146,8 @@ def up(
     url: str,
     drain_seconds: float | None,
     lease_seconds: float | None,
+    retention_seconds: float | None,
+    retention_count: int | None,
     hang_seconds: float,
     pidfile: Path | None,
     is_migrating: bool,
@@ -147,6 +165,8 @@ def up(
             queues=queues,
             drain_seconds=drain_seconds,
             lease_seconds=lease_seconds,
+            retention_seconds=retention_seconds,
+            retention_count=retention_count,
             hang_seconds=hang_seconds,
             pidfile=pidfile,
             is_migrating=is_migrating,

@@ -57,6 +57,8 @@ class Config:
         queues: str | None = None,
         drain_seconds: float | None = None,
         lease_seconds: float | None = None,
+        retention_seconds: float | None = None,
+        retention_count: int | None = None,
         hang_seconds: float = HANG_SECONDS_DEFAULT,
         pidfile: Path | None = None,
         is_migrating: bool = True,
@@ -69,7 +71,13 @@ class Config:
             raise InvalidArgument("hang-timeout", hang_seconds, "must be 0 (never) or more seconds")
         overrides = {
             name: value
-            for name, value in (("slots", slots), ("drain_seconds", drain_seconds), ("lease_seconds", lease_seconds))
+            for name, value in (
+                ("slots", slots),
+                ("drain_seconds", drain_seconds),
+                ("lease_seconds", lease_seconds),
+                ("retention_seconds", retention_seconds),
+                ("retention_count", retention_count),
+            )
             if value is not None
         }
         settings = _settings(environment, overrides)

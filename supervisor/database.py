@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from durust import clock
 from durust.engine.hints import Ear
+from durust.engine.retention import Retention, retention_request
 from durust.engine.sweeper import Sweeper
 from durust.failpoints import failpoint
 from durust.model.filters import Scope, SweepRequest
@@ -35,6 +36,7 @@ class Database:
         self._beats = Beats(provider, page, settings, self._patience, self._facts)
         self._releases = Releases(provider, self._facts)
         self._sweeper = Sweeper(provider, settings.sweep_seconds, self._request, self._swept)
+        self._retention = Retention(provider, lambda: retention_request(settings, self._known_scope()))
         self._scope: Scope | None = None
         # One subscription for all workers of this host.
         self._ear = Ear(provider.listen(), lambda hint: self._facts.add(Heard((hint,))))
@@ -50,6 +52,7 @@ class Database:
         is_first, self._scope = self._scope is None, scope
         if is_first:
             self._sweeper.start()
+            self._retention.start()
 
     def enlist(self, slots: Mapping[str, int]) -> None:
         """Beat for these executors from now on; each has a slot on the page."""
@@ -71,15 +74,19 @@ class Database:
         """Stop all threads and close their connections."""
         self._ear.stop()
         self._sweeper.stop()
+        self._retention.stop()
         self._releases.close()
         self._beats.close()
 
-    def _request(self) -> SweepRequest:
+    def _known_scope(self) -> Scope:
         if self._scope is None:
             raise RuntimeError("the sweep was started before its scope was known")
+        return self._scope
+
+    def _request(self) -> SweepRequest:
         # The failpoint leaves the dead of other hosts alone, so that a test sees what then happens: nothing.
         reap = self._patience.may_reap(clock.boottime()) and not failpoint("supervisor.reap")
-        return SweepRequest(self._supervisor_id, self._scope, reap=reap)
+        return SweepRequest(self._supervisor_id, self._known_scope(), reap=reap)
 
     def _swept(self, swept: Swept) -> None:
         if swept.reaped:

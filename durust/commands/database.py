@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from durust.settings import Settings
 from durust.storage.opening import DEFAULT_URL, VARIABLES, open_provider
 from durust.storage.provider import StateProvider
 
@@ -19,6 +20,15 @@ database_option = click.option(
     show_default=True,
     metavar="URL",
     help="The database, as postgresql://..., sqlite:///file, or embedded:///folder.",
+)
+app_option = click.option(
+    "--app-name",
+    "app_name",
+    show_envvar=True,
+    envvar="DURUST_APP_NAME",
+    default=Settings().app_name,
+    show_default=True,
+    help="Whose rows, in a database that several applications share.",
 )
 verbose_option = click.option(
     "--verbose",

@@ -14,6 +14,7 @@ from durust.engine.journal import Journal
 from durust.engine.lease import OwnLease
 from durust.engine.loops import Loop
 from durust.engine.registry import Definition, Registry
+from durust.engine.retention import Retention, retention_request
 from durust.engine.runner import Contexts, Runner
 from durust.engine.slots import Slots
 from durust.engine.supervision import LeaseKeeper, Supervision
@@ -111,6 +112,7 @@ class Engine:
             provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
         )
         self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
+        self.retention = Retention(provider, lambda: retention_request(settings, self.scope()))
         self.herald = Herald(provider)
         self.ear = Ear(supervision.hints if supervision else provider.listen(), self._heard)
 
@@ -128,6 +130,7 @@ class Engine:
         self.audit.start()
         if self._supervision is None:
             self.sweeper.start()
+            self.retention.start()
         self.claimer.start()
         self.state = "LIVE"
 
@@ -171,6 +174,7 @@ class Engine:
         self.state = "DEAD"
         self.runner.close()
         self.sweeper.stop()
+        self.retention.stop()
         self.audit.stop()
         self.journal.close()
         self._retire_quietly(why)
@@ -236,6 +240,10 @@ class Engine:
                 named,
                 ", ..." if len(stranded) > STRANDED_NAMED_MAX else "",
             )
+
+    def scope(self) -> Scope:
+        """Return whose rows this engine looks after."""
+        return Scope(self.settings.app_name, tuple(self.registry.names()))
 
     def known_queue(self, name: str) -> None:
         """Check that a queue is declared or stored. Raises `QueueNotFound`."""
@@ -308,7 +316,7 @@ class Engine:
         self.audit.wake()
 
     def _sweep_request(self) -> SweepRequest:
-        return SweepRequest(self._supervisor_id, Scope(self.settings.app_name, tuple(self.registry.names())), reap=True)
+        return SweepRequest(self._supervisor_id, self.scope(), reap=True)
 
     def _swept(self, swept: Swept) -> None:
         if swept.queues:

@@ -10,6 +10,14 @@ from durust.model.status import Status
 
 # One page of a list that a person reads or a program walks; a larger answer is asked for in pages.
 LIST_LIMIT_DEFAULT = 1000
+# Workflows that one batch of a purge removes: a transaction of some milliseconds.
+PURGE_LIMIT_DEFAULT = 100
+# Three thousand years: beyond any age that is meant, within what a database counts milliseconds with.
+PURGE_SECONDS_MAX = 1e11
+# Long enough for whoever looks in the morning why a worker died at night.
+DEAD_SECONDS_KEPT = 86_400.0
+# From these a workflow goes when it is old. Who was set aside after too many attempts still waits for somebody.
+FINAL = (Status.SUCCESS, Status.ERROR, Status.CANCELLED)
 # What a database counts rows and milliseconds with.
 _INT8_MAX = 2**63 - 1
 
@@ -92,6 +100,49 @@ class SweepRequest:
     scope: Scope
     reap: bool
     limit: int = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeRequest:
+    """Which ended workflows of an application to remove in one batch, the oldest end first.
+
+    A workflow goes when it ended longer than `ended_before_seconds` ago, by the database's clock, or when `keep_newest`
+    others ended later; without either none does. One whose parent has not ended stays, and one that somebody waits for.
+    Executors that have been dead for `dead_before_seconds` and hold nothing are forgotten as well.
+
+    Raises `InvalidArgument` for a number that cannot be meant.
+    """
+
+    scope: Scope
+    ended_before_seconds: float | None = None
+    keep_newest: int | None = None
+    includes_exceeded: bool = False
+    """Whether those that were set aside after too many attempts count as ended: they wait for somebody to look."""
+    dead_before_seconds: float = DEAD_SECONDS_KEPT
+    is_dry: bool = False
+    """Whether to count only."""
+    limit: int = PURGE_LIMIT_DEFAULT
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("ended_before_seconds", "dead_before_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 <= seconds <= PURGE_SECONDS_MAX:
+                raise InvalidArgument(name, seconds, f"must be from 0 to {PURGE_SECONDS_MAX:g} seconds")
+        for name, least in (("keep_newest", 0), ("limit", 1)):
+            number = getattr(self, name)
+            if number is not None and not least <= number <= _INT8_MAX:
+                raise InvalidArgument(name, number, f"must be an integer from {least} to {_INT8_MAX}")
+
+    @property
+    def is_bounded(self) -> bool:
+        """Tell whether any workflow may go."""
+        return self.ended_before_seconds is not None or self.keep_newest is not None
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Return the states from which a workflow goes."""
+        return (*FINAL, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED) if self.includes_exceeded else FINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class WorkflowRow:
     deadline_ms: int | None
     partition_key: str | None
     schedule_name: str | None
+    parent_id: str | None
+    """The workflow that started this one as its child."""
     serialization: str | None
     inputs: str | None = None
     """Loaded only when the query asks for inputs."""
@@ -135,3 +137,14 @@ class Swept:
     """How long until the next delayed row is due, or None when there is none."""
     more: bool = False
     """Whether a bound cut this sweep short, so that another should follow at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge removed, or would remove where it only looks."""
+
+    workflows: int = 0
+    executors: int = 0
+    """Executors that have been dead for long and hold nothing, with their leases."""
+    more: bool = False
+    """Whether a bound cut this purge short, so that another one finds more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, Scope, SweepRequest
 from durust.model.records import Lease
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -19,7 +19,7 @@ from durust.model.writes import (
     StartWorkflow,
     StoreQueue,
 )
-from durust.storage.links import Param
+from durust.storage.links import Param, Row
 
 Params = dict[str, Param]
 
@@ -240,6 +240,35 @@ def claim_workflows(request: ClaimRequest) -> Params:
 def sweep(request: SweepRequest) -> Params:
     """Return the parameters of a sweep's statements."""
     return scope(request.scope) | {"limit": request.limit, "internal": INTERNAL_QUEUE}
+
+
+def find_purgeable(request: PurgeRequest) -> Params:
+    """Return the parameters of a look for what a purge may remove."""
+    age = request.ended_before_seconds
+    return scope(request.scope) | {
+        "age": None if age is None else milliseconds(age),
+        "keep": request.keep_newest,
+        "statuses": texts(request.statuses),
+        "limit": request.limit,
+    }
+
+
+def purge_workflows(request: PurgeRequest, found: Sequence[Row]) -> Params:
+    """Return the columns of workflows to remove, each with the end that it was found with."""
+    return {
+        "ids": texts(row[0] for row in found),
+        "ends": numbers(row[1] for row in found),
+        "statuses": texts(request.statuses),
+    }
+
+
+def forget_executors(request: PurgeRequest) -> Params:
+    """Return the parameters of forgetting executors."""
+    return {
+        "app": request.scope.app_name,
+        "dead_age": milliseconds(request.dead_before_seconds),
+        "limit": request.limit,
+    }
 
 
 def _any_of(values: Iterable[str] | None) -> str | None:

@@ -10,8 +10,17 @@ from itertools import chain, islice
 
 from durust import clock
 from durust.errors import ProviderUnavailable
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, QueueWant, Scope, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, QueueRow, Swept, WorkflowRow
+from durust.model.filters import (
+    FINAL,
+    ClaimRequest,
+    ExecutorQuery,
+    ListFilter,
+    PurgeRequest,
+    QueueWant,
+    Scope,
+    SweepRequest,
+)
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.status import DELAYED, ENQUEUED, PENDING, Event
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, Outcome, Refused, Write
@@ -171,6 +180,37 @@ class InMemoryProvider:
             and self._tables.state(row.executor_id) in {None, "DEAD"}
             and _is_in(scope, row)
         ]
+
+    def purge(self, request: PurgeRequest) -> Purged:
+        with self._transaction():
+            found = [row.workflow_id for row in self._purgeable(request)][: request.limit]
+            if request.is_dry:
+                return Purged(len(found), more=len(found) == request.limit)
+            dead = self._tables.long_dead(request.scope.app_name, request.dead_before_seconds)[: request.limit]
+            for key in found:
+                self._tables.forget(key)
+            for key in dead:
+                del self._tables.executors[key]
+            return Purged(len(found), len(dead), more=request.limit in {len(found), len(dead)})
+
+    def _purgeable(self, request: PurgeRequest) -> Iterator[WorkflowRow]:
+        """Return the rows that a purge may remove, the oldest end first."""
+        rows = self._tables.workflows
+        ended = sorted(
+            (row.completed_at_ms, row.workflow_id)
+            for row in rows.values()
+            if row.status in request.statuses and row.completed_at_ms is not None and _is_in(request.scope, row)
+        )
+        age, keep = request.ended_before_seconds, request.keep_newest
+        last_ms = None if age is None else self._tables.now_ms - round(age * 1000)
+        waited_for = {wait.target for waits in self._tables.waits.values() for wait in waits}
+        for place, (ended_ms, key) in enumerate(ended):
+            is_old = last_ms is not None and ended_ms <= last_ms
+            is_beyond = keep is not None and place < len(ended) - keep
+            parent = rows.get(rows[key].parent_id or "")
+            is_awaited = key in waited_for or (parent is not None and parent.status not in FINAL)
+            if (is_old or is_beyond) and not is_awaited:
+                yield rows[key]
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         with self._lock:

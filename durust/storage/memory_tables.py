@@ -124,6 +124,7 @@ class Tables:
             deadline_ms=write.deadline_ms if lease is None else deadline(write.deadline_ms, write.timeout_ms, now),
             partition_key=write.partition_key,
             schedule_name=write.schedule_name,
+            parent_id=None,
             serialization=write.serialization,
             inputs=write.inputs,
         )
@@ -266,6 +267,22 @@ class Tables:
         held = sorted(row.workflow_id for row in rows if row.status is PENDING)
         freed = [self._disown(key, Event.RELEASE) for key in held]
         return Released(tuple(held), frozenset(row.queue or INTERNAL_QUEUE for row in freed))
+
+    def forget(self, workflow_id: str) -> None:
+        """Remove a workflow with all that is its own."""
+        for table in (self.workflows, self.history, self.waits):
+            table.pop(workflow_id, None)
+
+    def long_dead(self, app_name: str, seconds: float) -> list[str]:
+        """Return the executors that have been dead for so long and hold nothing, the oldest end first."""
+        holders = {row.executor_id for row in self.workflows.values() if row.status is PENDING}
+        last_ms = self.now_ms - round(seconds * 1000)
+        dead = [
+            (row.ended_at_ms, key)
+            for key, row in ((key, executor.row) for key, executor in self.executors.items())
+            if (row.state, row.app_name) == ("DEAD", app_name) and row.ended_at_ms is not None and key not in holders
+        ]
+        return [key for ended_ms, key in sorted(dead) if ended_ms <= last_ms]
 
     def state(self, executor_id: str) -> str | None:
         """Return an executor's state, or None for one that never registered."""

@@ -18,13 +18,14 @@ from psycopg.rows import tuple_row
 from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
 from durust.storage.pool import Pool, abandon, persist
 from durust.storage.provider import Hint, Listener, Writer
+from durust.storage.purging import purge
 from durust.storage.sweeping import sweep
 from durust.storage.writing import BatchWriter
 from durust.telemetry import emit
@@ -438,6 +439,9 @@ class PostgresProvider:
 
     def sweep(self, request: SweepRequest) -> Swept:
         return sweep(self._run, request)
+
+    def purge(self, request: PurgeRequest) -> Purged:
+        return purge(self._run, request)
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         [found] = self._run([Call(SQL.read_history, {"ids": columns.texts(workflow_ids)}, is_hot=True)])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 
 
@@ -83,6 +83,9 @@ class StateProvider(Protocol):
 
     def sweep(self, request: SweepRequest) -> Swept:
         """Queue what is due, reap executors whose lease has lapsed, release what nobody holds."""
+
+    def purge(self, request: PurgeRequest) -> Purged:
+        """Remove one batch of ended workflows with all that belongs to them, each whole or not at all."""
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         """Read the recorded steps of workflows, ordered by (completed_at_ms, place); an unknown id has none."""

@@ -15,11 +15,11 @@ from typing import Literal, TypeVar, cast
 from durust import clock
 from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
-from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_schema
+from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
 from durust.storage.halves import by_halves, is_too_large
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
 from durust.storage.pool import Pool, persist
@@ -379,6 +379,12 @@ class SqliteProvider:
             except (BlockingIOError, Transient):
                 # Somebody else copies it, or holds the write lock for long: the next sweep comes soon.
                 return
+
+    def purge(self, request: PurgeRequest) -> Purged:
+        found = self._read(SQL.find_purgeable, sqlite_purges.params(request)) if request.is_bounded else []
+        if request.is_dry:
+            return Purged(len(found), more=len(found) == request.limit)
+        return self._write(lambda transaction: sqlite_purges.purge(transaction, request, found))
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         if not workflow_ids:

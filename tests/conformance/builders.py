@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from durust import clock
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, QueueWant, Scope, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Swept, WorkflowRow
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged, Swept, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
     Beat,
@@ -187,6 +187,21 @@ def sweep(
 ) -> Swept:
     """Sweep once."""
     return provider.sweep(SweepRequest(by, Scope(app, (NAME,)), reap, limit))
+
+
+def purge(
+    provider: StateProvider,
+    *,
+    age: float | None = None,
+    keep: int | None = None,
+    app: str = APP,
+    names: Sequence[str] = (NAME,),
+    **fields: Any,
+) -> Purged:
+    """Purge one batch."""
+    return provider.purge(
+        PurgeRequest(scope=Scope(app, tuple(names)), ended_before_seconds=age, keep_newest=keep, **fields)
+    )
 
 
 def row_of(provider: StateProvider, workflow_id: str) -> WorkflowRow:

@@ -22,7 +22,12 @@ PROVIDERS = ["memory", "sqlite", "postgres"]
 SHARED = ["sqlite", "postgres"]
 """The kinds that several processes can use, for `@pytest.mark.parametrize("url", SHARED, indirect=True)`."""
 
-_FIELDS = {"application_name": "app_name", "delay_until_epoch_ms": "delay_until_ms"}
+_FIELDS = {
+    "application_name": "app_name",
+    "completed_at": "completed_at_ms",
+    "delay_until_epoch_ms": "delay_until_ms",
+    "parent_workflow_id": "parent_id",
+}
 
 Rewrite = Callable[..., None]
 """`rewrite(workflow_id, column=value)` changes a column of a workflow behind the provider's back."""

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import durust
 from durust import clock
+from durust.engine.retention import purge_in_batches
+from durust.model.filters import ListFilter, PurgeRequest, Scope
+from durust.storage.opening import open_provider
 from tests.crash.ledger import Entry, Ledger
 
-ID = "crash"
+ID, PAST = "crash", "past"
 QUEUE = durust.WorkflowQueue("crash")
 # Longer than a wait may keep its stack, shorter than a process takes to start: it is over when the next one looks.
 SLEEP_SECONDS = 0.15
@@ -62,6 +65,28 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     return [*values, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
 
 
+@durust.workflow(name=PAST)
+def past_job(ctx: durust.SyncDurableContext) -> list[str]:
+    """Take steps that nobody counts."""
+    return [ctx.step(f"step {number}", str, number) for number in (1, 2)]
+
+
+def past(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Run another workflow to its end."""
+    engine.start(past_job, options=durust.WorkflowOptions(workflow_id=PAST))
+
+
+def purge() -> None:
+    """Remove what has ended, whole, as a command does that knows no workflow."""
+    provider = open_provider()
+    scope = Scope("durust", ())
+    purge_in_batches(provider, PurgeRequest(scope=scope, ended_before_seconds=0.0, dead_before_seconds=0.0))
+    left = provider.workflows(ListFilter(workflow_ids=[PAST])), provider.history([PAST])[PAST]
+    provider.close()
+    if left != ([], ()):
+        raise SystemExit(f"left behind: {left}")
+
+
 def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
     """Put the workflow on its queue and leave."""
     engine.enqueue(QUEUE, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
@@ -89,11 +114,14 @@ def _tell(handle: durust.WorkflowHandle[list[str]]) -> None:
     print(json.dumps(handle.get_result(RESULT_SECONDS_MAX)), flush=True)
 
 
-ROLES = {"enqueue": enqueue, "work": work, "start": start, "drain": drain}
+ROLES = {"enqueue": enqueue, "work": work, "start": start, "drain": drain, "past": past}
 
 
 def main(role: str, name: str, kind: str) -> None:
     """Play one role."""
+    if role == "purge":
+        purge()
+        return
     if "CRASH_ELSEWHERE" in os.environ:
         # As a process of another host looks to this one: only its lease tells whether it lives.
         clock.boot_id = lambda: "elsewhere"

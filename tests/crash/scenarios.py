@@ -49,5 +49,6 @@ SCENARIOS = {
     "drain": Scenario(Part("drain"), after=(START,), kind="lull"),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),
+    "purge": Scenario(Part("purge"), before=(Part("past"), KILLED), after=(Part("purge"), START)),
     "orphan": Scenario(WORK, before=(KILLED,), after=(WORK,), forgets_executors=True),
 }

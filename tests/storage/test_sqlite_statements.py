@@ -26,8 +26,18 @@ OWN = {
     "commit_write",
     "data_version",
     "find_claimable",
+    "forget_leases",
     "forget_waits",
     "make_migrations",
+    "pick_purgeable",
+    "purge_events",
+    "purge_inputs",
+    "purge_messages",
+    "purge_outputs",
+    "purge_past_events",
+    "purge_steps",
+    "purge_streams",
+    "purge_waits",
     "register_leases",
     "store_inputs",
     "store_outputs",
@@ -120,6 +130,12 @@ def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connectio
         "queue_due",
         "next_due",
         "release_orphans",
+        "pick_purgeable",
+        "purge_steps",
+        "purge_messages",
+        "purge_waits",
+        "purge_workflows",
+        "forget_executors",
     ],
 )
 def test_no_statement_of_the_hot_path_reads_a_whole_table(connection: sqlite3.Connection, name: str) -> None:
@@ -127,6 +143,17 @@ def test_no_statement_of_the_hot_path_reads_a_whole_table(connection: sqlite3.Co
 
     scans = [step for step in steps if re.match(r"SCAN (?!CONSTANT|\(|SUBQUERY|[a-z] VIRTUAL|json_each)", step)]
     assert [step for step in scans if "USING" not in step] == []
+
+
+@pytest.mark.parametrize(("age", "keep"), [(1000, None), (None, 10), (1000, 10)])
+def test_a_purge_walks_the_ends(connection: sqlite3.Connection, age: int | None, keep: int | None) -> None:
+    steps = plan(connection, SQL.find_purgeable, age=age, keep=keep, statuses='["SUCCESS"]', now=1)
+
+    looks = [step for step in steps if re.match(r"(SEARCH|SCAN) [nw] (?!VIRTUAL)", step)]
+    assert looks
+    assert [step for step in looks if "idx_workflow_status_completed_at" not in step] == []
+    # Ends of one millisecond are sorted by their ids, and in the end the few that were found.
+    assert steps.count("USE TEMP B-TREE FOR ORDER BY") == 1
 
 
 def test_a_list_by_id_touches_those_rows_alone(connection: sqlite3.Connection) -> None:

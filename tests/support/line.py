@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, QueueRow, Swept, WorkflowRow
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
+from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -84,6 +84,9 @@ class Line:
 
     def sweep(self, request: SweepRequest) -> Swept:
         return self.pass_on("sweep", lambda: self.behind.sweep(request))
+
+    def purge(self, request: PurgeRequest) -> Purged:
+        return self.pass_on("purge", lambda: self.behind.purge(request))
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         return self.pass_on("history", lambda: self.behind.history(workflow_ids))

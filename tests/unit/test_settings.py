@@ -23,8 +23,13 @@ OTHERS: dict[str, Any] = {
     "park_after_seconds": 2.5,
     "value_bytes_max": 1024,
     "history_places_max": 50,
+    "retention_seconds": 86400.0,
+    "retention_count": 1000,
     "serializer": "pickle",
 }
+# Nothing, and no bound at all, can be meant here.
+MAY_BE_ZERO = {"drain_seconds", "retention_seconds", "retention_count"}
+MAY_BE_NONE = {"retention_seconds", "retention_count"}
 NUMBERS = [name for name, value in OTHERS.items() if isinstance(value, int | float)]
 
 
@@ -71,7 +76,7 @@ def test_a_duration_that_is_no_number_is_refused(name: str, text: str) -> None:
         Settings.load({f"DURUST_{name.upper()}": text})
 
 
-@pytest.mark.parametrize("name", [name for name in NUMBERS if name != "drain_seconds"])
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name not in MAY_BE_ZERO])
 def test_nothing_is_refused(name: str) -> None:
     setting: dict[str, Any] = {name: 0}
 
@@ -81,8 +86,15 @@ def test_nothing_is_refused(name: str) -> None:
         Settings.load({f"DURUST_{name.upper()}": "0"})
 
 
-def test_an_end_may_wait_for_nothing() -> None:
-    assert Settings(drain_seconds=0).drain_seconds == 0
+@pytest.mark.parametrize("name", sorted(MAY_BE_ZERO))
+def test_an_end_may_wait_for_nothing_and_nothing_may_be_kept(name: str) -> None:
+    setting: dict[str, Any] = {name: 0}
+
+    assert getattr(Settings(**setting), name) == 0
+
+
+def test_what_is_kept_for_ever_has_no_number() -> None:
+    assert [getattr(Settings(), name) for name in sorted(MAY_BE_NONE)] == [None, None]
 
 
 @pytest.mark.covers(93)
@@ -111,6 +123,9 @@ def test_a_lease_that_is_never_trusted_for_a_beat_is_refused(lease: float, margi
 @pytest.mark.parametrize("name", NUMBERS)
 def test_what_is_no_usable_number_is_refused_by_its_name(name: str, value: Any) -> None:
     setting: dict[str, Any] = {name: value}
+    if value is None and name in MAY_BE_NONE:
+        assert getattr(Settings(**setting), name) is None
+        return
 
     with pytest.raises(InvalidArgument, match=f"^{name}="):
         Settings(**setting)

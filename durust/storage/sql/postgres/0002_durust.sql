@@ -18,6 +18,7 @@ create table durust.executors (
     why text
 );
 create index executors_not_dead on durust.executors (executor_id) where state <> 'DEAD';
+create index executors_dead on durust.executors (ended_at) where state = 'DEAD';
 
 -- Written every two seconds for each living executor: narrow, and with room in the page for updates in place.
 create table durust.leases (
@@ -38,6 +39,7 @@ create table durust.waits (
     primary key (workflow_id, place, kind, target, key)
 );
 create index waits_target on durust.waits (kind, target, key);
+create index waits_waited_for on durust.waits (target) where target <> '';
 
 -- One row for each claim on a queue that has a budget.
 create table durust.grants (

@@ -368,7 +368,7 @@ select (select d.workflow_uuid from dbos.workflow_status d
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
   from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(executors)s::text[]) with ordinality
        as i(id, queue, dedup, executor, number)
   left join dbos.workflow_status w on w.workflow_uuid = i.id
@@ -518,12 +518,93 @@ update dbos.workflow_status w
  where w.workflow_uuid = p.workflow_uuid
 returning w.workflow_uuid, w.queue_name
 
+-- name: find_purgeable
+-- Walks the ends from the oldest on, up to bounds that are scalars; who is in the way is skipped. Whose end is too old
+-- and whose end has too many behind it are two questions, and one yes is enough.
+with aged as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint - %(age)s::bigint as ms
+), beyond as materialized (
+    select n.completed_at, n.workflow_uuid
+      from dbos.workflow_status n
+     where %(keep)s::bigint is not null and n.completed_at is not null and n.status = any(%(statuses)s::text[])
+       and (n.application_name = %(app)s or (n.application_name is null and n.name = any(%(names)s::text[])))
+     order by n.completed_at desc, n.workflow_uuid desc
+    offset %(keep)s::bigint
+     limit 1
+), candidate as materialized (
+    select w.workflow_uuid, w.completed_at
+      from dbos.workflow_status w
+     where w.completed_at <= greatest((select a.ms from aged a), (select b.completed_at from beyond b))
+       and (w.completed_at <= (select a.ms from aged a)
+            or (w.completed_at, w.workflow_uuid) <= (select b.completed_at, b.workflow_uuid from beyond b))
+       and w.status = any(%(statuses)s::text[])
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+       and not exists (
+           select from dbos.workflow_status p
+            where p.workflow_uuid = w.parent_workflow_id
+              and coalesce(p.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
+       and not exists (select from durust.waits s where s.target = w.workflow_uuid and s.target <> '')
+     order by w.completed_at, w.workflow_uuid
+     limit %(limit)s
+)
+select c.workflow_uuid, c.completed_at,
+       (select count(*) from dbos.operation_outputs o where o.workflow_uuid = c.workflow_uuid)
+  from candidate c
+ order by c.completed_at, c.workflow_uuid
+
+-- name: purge_workflows
+-- What was found is judged again on the locked row: who was revived meanwhile stays. All of a workflow goes at once.
+with pick as materialized (
+    select w.workflow_uuid
+      from unnest(%(ids)s::text[], %(ends)s::bigint[]) as i(id, completed_at)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status = any(%(statuses)s::text[]) and w.completed_at = i.completed_at
+     order by w.workflow_uuid
+       for update of w skip locked
+), steps as (
+    delete from dbos.operation_outputs o using pick p where o.workflow_uuid = p.workflow_uuid
+), inputs as (
+    delete from dbos.workflow_input i using pick p where i.workflow_uuid = p.workflow_uuid
+), outputs as (
+    delete from dbos.workflow_output o using pick p where o.workflow_uuid = p.workflow_uuid
+), events as (
+    delete from dbos.workflow_events e using pick p where e.workflow_uuid = p.workflow_uuid
+), past_events as (
+    delete from dbos.workflow_events_history e using pick p where e.workflow_uuid = p.workflow_uuid
+), streams as (
+    delete from dbos.streams s using pick p where s.workflow_uuid = p.workflow_uuid
+), messages as (
+    delete from dbos.notifications n using pick p where n.destination_uuid = p.workflow_uuid
+), waits as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+delete from dbos.workflow_status w using pick p where w.workflow_uuid = p.workflow_uuid
+returning w.workflow_uuid
+
+-- name: forget_executors
+-- Nobody asks for them any more: a run is fenced by its token, and who is unknown counts as dead.
+with gone as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.state = 'DEAD' and e.app_name = %(app)s
+       and e.ended_at <= (extract(epoch from clock_timestamp()) * 1000)::bigint - %(dead_age)s::bigint
+       and e.executor_id not in (
+           select w.executor_id from dbos.workflow_status w where w.status = 'PENDING' and w.executor_id is not null)
+     order by e.ended_at, e.executor_id
+     limit %(limit)s
+       for update skip locked
+), leases as (
+    delete from durust.leases l using gone g where l.executor_id = g.executor_id
+)
+delete from durust.executors e using gone g where e.executor_id = g.executor_id
+returning e.executor_id
+
 -- name: list_workflows
 -- A filter that is NULL falls away, because the statement is planned for its values each time.
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization,
        case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
        case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
        case when %(load_output)s::boolean then coalesce(o.error, w.error) end

@@ -17,6 +17,7 @@ create table durust_executors (
     why text
 );
 create index durust_executors_not_dead on durust_executors (executor_id) where state <> 'DEAD';
+create index durust_executors_dead on durust_executors (ended_at) where state = 'DEAD';
 
 -- A lease ends at a time of this boot: the seconds since the kernel's start, which nobody steps. After another start
 -- every older lease is over.
@@ -39,6 +40,7 @@ create table durust_waits (
     primary key (workflow_id, place, kind, target, key)
 );
 create index durust_waits_target on durust_waits (kind, target, key);
+create index durust_waits_waited_for on durust_waits (target) where target <> '';
 
 -- One row for each claim on a queue that has a budget.
 create table durust_grants (

@@ -155,7 +155,7 @@ select (select d.workflow_uuid from workflow_status d where d.queue_name = :queu
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
   from (select 1)
   left join workflow_status w on w.workflow_uuid = :id
 
@@ -260,6 +260,103 @@ update workflow_status
         limit :limit)
 returning workflow_uuid, queue_name
 
+-- name: find_purgeable
+-- Asked without the write lock. Walks the ends from the oldest on; who is in the way is skipped. Whose end is too old
+-- and whose end has too many behind it are two questions, and one yes is enough.
+with beyond as (
+    select n.completed_at, n.workflow_uuid
+      from workflow_status n
+     where :keep is not null and n.completed_at is not null
+       and n.status in (select s.value from json_each(:statuses) s)
+       and (n.application_name = :app
+            or (n.application_name is null and n.name in (select k.value from json_each(:names) k)))
+     order by n.completed_at desc, n.workflow_uuid desc
+     limit 1 offset coalesce(:keep, 0)
+), candidate as (
+    select w.workflow_uuid, w.completed_at
+      from workflow_status w
+     where w.completed_at <= max(
+               coalesce(:now - :age, -9223372036854775808),
+               coalesce((select b.completed_at from beyond b), -9223372036854775808))
+       and (w.completed_at <= :now - :age
+            or (w.completed_at, w.workflow_uuid) <= (select b.completed_at, b.workflow_uuid from beyond b))
+       and w.status in (select s.value from json_each(:statuses) s)
+       and (w.application_name = :app
+            or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+       and not exists (
+           select 1 from workflow_status p
+            where p.workflow_uuid = w.parent_workflow_id
+              and coalesce(p.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
+       and not exists (select 1 from durust_waits s where s.target = w.workflow_uuid and s.target <> '')
+     order by w.completed_at, w.workflow_uuid
+     limit :limit
+)
+select c.workflow_uuid, c.completed_at,
+       (select count(*) from operation_outputs o where o.workflow_uuid = c.workflow_uuid)
+  from candidate c
+ order by c.completed_at, c.workflow_uuid
+
+-- name: pick_purgeable
+-- What was found is judged again behind the write lock: who was revived meanwhile stays.
+select w.workflow_uuid
+  from json_each(:found) i
+  join workflow_status w on w.workflow_uuid = json_extract(i.value, '$[0]')
+ where w.status in (select s.value from json_each(:statuses) s)
+   and w.completed_at = json_extract(i.value, '$[1]')
+
+-- name: purge_steps
+delete from operation_outputs where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_inputs
+delete from workflow_input where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_outputs
+delete from workflow_output where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_events
+delete from workflow_events where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_past_events
+delete from workflow_events_history where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_streams
+delete from streams where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_messages
+delete from notifications where destination_uuid in (select i.value from json_each(:ids) i)
+
+-- name: purge_waits
+delete from durust_waits where workflow_id in (select i.value from json_each(:ids) i)
+
+-- name: purge_workflows
+-- The last of them, so that a row stands for whatever else is left, however a batch ends.
+delete from workflow_status where workflow_uuid in (select i.value from json_each(:ids) i)
+
+-- name: forget_leases
+-- The first of two, so that an executor stands for whatever else is left.
+delete from durust_leases
+ where executor_id in (
+       select e.executor_id
+         from durust_executors e
+        where e.state = 'DEAD' and e.app_name = :app and e.ended_at <= :now - :dead_age
+          and e.executor_id not in (
+              select w.executor_id from workflow_status w where w.status = 'PENDING' and w.executor_id is not null)
+        order by e.ended_at, e.executor_id
+        limit :limit)
+
+-- name: forget_executors
+-- Nobody asks for them any more: a run is fenced by its token, and who is unknown counts as dead.
+delete from durust_executors
+ where executor_id in (
+       select e.executor_id
+         from durust_executors e
+        where e.state = 'DEAD' and e.app_name = :app and e.ended_at <= :now - :dead_age
+          and e.executor_id not in (
+              select w.executor_id from workflow_status w where w.status = 'PENDING' and w.executor_id is not null)
+        order by e.ended_at, e.executor_id
+        limit :limit)
+returning executor_id
+
 -- name: list_workflows
 -- The ids come from the narrowest source that the filter allows; the other two branches are not even entered.
 with picked (id) as (
@@ -272,7 +369,7 @@ with picked (id) as (
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.serialization,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization,
        case when :load_input then coalesce(i.inputs, w.inputs) end,
        case when :load_output then coalesce(o.output, w.output) end,
        case when :load_output then coalesce(o.error, w.error) end
