@@ -322,3 +322,28 @@ def test_an_async_result_that_is_not_there_in_time_leaves_the_workflow_running(s
         return await handle.aio.get_result(PATIENCE)
 
     assert asyncio.run(hurry()) is True
+
+
+@pytest.mark.covers(44)
+def test_a_thousand_async_workflows_at_once_keep_their_context_variables_apart(stage: Stage) -> None:
+    runs = 1000
+    inside: list[str] = []
+    # Bound to the loop that first waits for it.
+    all_inside = asyncio.Event()
+
+    async def meet() -> None:
+        inside.append(USER.get())
+        if len(inside) == runs:
+            all_inside.set()
+        await all_inside.wait()
+
+    async def work(ctx: DurableContext, name: str) -> str:
+        USER.set(name)
+        await ctx.step("meet", meet)
+        return USER.get()
+
+    engine = stage.launch(work, slots=runs)
+    handles = [engine.run_workflow("work", f"user-{number}") for number in range(runs)]
+
+    assert [handle.get_result(PATIENCE) for handle in handles] == [f"user-{number}" for number in range(runs)]
+    assert sorted(inside) == sorted(f"user-{number}" for number in range(runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,23 @@ from tests.support.ledger import Ledger
 from tests.support.waiting import eventually
 
 WORK_SECONDS = 60.0
+
+
+@pytest.mark.covers(63)
+def test_the_bodies_of_three_busy_workers_run_once_each(
+    up: StartUp, url: str, provider: StateProvider, ledger: Ledger
+) -> None:
+    supervisor = up("steps", "--workers", "3", "--slots", "8", url=url)
+    supervisor.wait_until_up(3)
+
+    ids = enqueue(provider, 300, seconds=0.01)
+
+    eventually(lambda: count(provider, Status.SUCCESS) == len(ids), WORK_SECONDS)
+    entries = ledger.entries()
+    assert Counter((entry.workflow, entry.place) for entry in entries) == {
+        (name, place): 1 for name in ids for place in range(steps.PLACES)
+    }
+    assert len({entry.pid for entry in entries}) == 3
 
 
 def kill_a_busy_worker(up: StartUp, url: str, provider: StateProvider, ledger: Ledger, planted: str) -> list[str]:
