@@ -564,8 +564,8 @@ def test_a_replay_leaves_the_records_as_they_are(stage: Stage, paint: Paint) -> 
 
     engine = stage.launch(work)
     handle = engine.run_workflow("work")
-    eventually(lambda: len(stage.history(handle)) == 2)
-    before = stage.history(handle)
+    before = eventually(lambda: found if len(found := stage.history(handle)) >= 2 else None)
+    assert before is not None
 
     handle.get_result(PATIENCE)
 
