@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from tests.tidy.sources import ROOT, Source, sources
+from tests.tidy.sources import Source, sources
 
 LIST = Path(__file__).with_name("behaviours.txt")
 MARKER = "pytest.mark.covers"
+STATES = {"covered", "partly", "differs", "later"}
+# The two of which a test has to show something.
+ASSERTED = {"covered", "partly"}
 _LINE = re.compile(r"(?P<number>\d+) \| (?P<text>[^|]+?)(?: \| (?P<state>\w+): (?P<reason>[^|]+))?")
 
 
@@ -101,6 +104,32 @@ def misplaced() -> list[str]:
     return wrong
 
 
+def unasserted(listed: Sequence[Behaviour], tests: Sequence[Shown]) -> list[str]:
+    """Return the lines that need a test and have none."""
+    numbers = {one.number for one in tests}
+    return [
+        f"number {one.number}: no test says @pytest.mark.covers({one.number}); write one, or `later:` or `differs:` there"
+        for one in listed
+        if one.state in ASSERTED and one.number not in numbers
+    ]
+
+
+def unknown(listed: Sequence[Behaviour], tests: Sequence[Shown]) -> list[str]:
+    """Return the markers of numbers that are not listed."""
+    known = {one.number for one in listed}
+    return [f"{one.place}: {one.test} covers {one.number}" for one in tests if one.number not in known]
+
+
+def overtaken(listed: Sequence[Behaviour], tests: Sequence[Shown]) -> list[str]:
+    """Return the lines that say `later` of what a test asserts already."""
+    found = {one.number: one for one in tests}
+    return [
+        f"number {one.number}: {found[one.number].place} covers it, so take `later:` off, or make it `partly:`"
+        for one in listed
+        if one.state == "later" and one.number in found
+    ]
+
+
 def table() -> str:
     """Draw the list as one table for each section."""
     tests: dict[int, list[str]] = {}
@@ -116,10 +145,3 @@ def table() -> str:
         cell = "<br>".join([*remark, *tests.get(behaviour.number, [])])
         lines.append(f"| {behaviour.number} | {behaviour.text} | {cell} |")
     return "\n".join([*lines, ""])
-
-
-def where(behaviour: Behaviour) -> str:
-    """Return the place of a line in the list."""
-    lines = LIST.read_text(encoding="utf-8").splitlines()
-    number = next(at for at, line in enumerate(lines, 1) if line.startswith(f"{behaviour.number} | "))
-    return f"{LIST.relative_to(ROOT)}:{number}"
