@@ -108,7 +108,7 @@ def unasserted(listed: Sequence[Behaviour], tests: Sequence[Shown]) -> list[str]
     """Return the lines that need a test and have none."""
     numbers = {one.number for one in tests}
     return [
-        f"number {one.number}: no test says @pytest.mark.covers({one.number}); write one, or `later:` or `differs:` there"
+        f"number {one.number}: no test says @pytest.mark.covers({one.number}); write one, or `later:` or `differs:`"
         for one in listed
         if one.state in ASSERTED and one.number not in numbers
     ]

@@ -36,7 +36,7 @@ def test_the_checks_see_what_is_wrong() -> None:
     tests = [Shown(number, "tests/test_cats.py", "test_a_cat_sleeps") for number in (1, 4, 9)]
 
     assert unasserted(PLANTED, tests) == [
-        "number 2: no test says @pytest.mark.covers(2); write one, or `later:` or `differs:` there"
+        "number 2: no test says @pytest.mark.covers(2); write one, or `later:` or `differs:`"
     ]
     assert unknown(PLANTED, tests) == ["tests/test_cats.py: test_a_cat_sleeps covers 9"]
     assert overtaken(PLANTED, tests) == [
