@@ -8,12 +8,14 @@ from durust.engine.registry import REGISTRY
 from durust.model.queues import QueueDefinition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowQueue(QueueDefinition):
     """A named queue of workflows; making one declares it for every engine of this process.
 
-    `worker_concurrency` is how many of its workflows one process runs at once at most; None leaves that to the
-    engine's slots. Declaring a name again replaces its limits. Raises `InvalidArgument` for a limit below 1.
+    Its limits are those of `QueueDefinition`: `worker_concurrency` for one process, `global_concurrency` and
+    `rate_limiter` over all executors, and those of a `partition_queue` for each partition key. They are stored when an
+    engine that knows the queue is launched, and the stored ones count: a change takes effect at the next claim of every
+    worker. Declaring a name again replaces its limits. Raises `InvalidArgument` for limits that cannot be meant.
     """
 
     def __post_init__(self) -> None:

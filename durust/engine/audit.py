@@ -42,7 +42,7 @@ class Audit(Service):
             rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
             stranded = [row for row in rows if row.token and not self._runner.holds(row.token)]
         for row in stranded:
-            outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "")))
+            outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "", has_grant=True)))
             # A run that ended between the look and the comparison is refused, and is nothing to tell of.
             if isinstance(outcome, Recorded):
                 emit("hands_back_unowned", workflow=row.workflow_id)

@@ -10,12 +10,14 @@ from durust.engine.registry import Definition, Registry
 from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
 from durust.model.filters import ClaimRequest, QueueWant, Scope
-from durust.model.queues import QueueDefinition
-from durust.model.records import Claimed
+from durust.model.records import Claimed, Claims
 from durust.model.writes import INTERNAL_QUEUE
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
+
+# A budget that has room again in less than this is counted again after this: in between others may count it.
+AGAIN_SECONDS_MIN = 0.005
 
 
 class Claimer(Service):
@@ -39,7 +41,9 @@ class Claimer(Service):
         self._slots, self._start = slots, start
         self._executor_id, self._trusted = executor_id, trusted
         self._queues, self._claim_failed = queues, claim_failed
-        self._is_hungry = self._is_limited = False
+        self._is_hungry = False
+        self._rounds = 0
+        self._budgeted: frozenset[str] = frozenset()
         self.mutex = threading.Lock()
         """Held from before a claim until its runs are entered; the owner audit takes it too."""
 
@@ -62,20 +66,24 @@ class Claimer(Service):
                 return self._settings.idle_poll_seconds
             for one in claimed:
                 self._start(one, self._registry.get(one.name))
+        self._budgeted = claimed.budgeted
         if claimed:
             emit("claimed", count=len(claimed))
             return 0
-        # Work may wait on a queue that was not asked because its limit is reached.
-        self._is_hungry = self._is_limited
-        return self._settings.idle_poll_seconds * (0.75 + clock.jitter() / 2)
+        # Work may wait on a queue whose limit is reached, until something of it ends here.
+        self._is_hungry = bool(claimed.limited)
+        idle = self._settings.idle_poll_seconds * (0.75 + clock.jitter() / 2)
+        if claimed.again_seconds is None:
+            return idle
+        return min(idle, max(AGAIN_SECONDS_MIN, claimed.again_seconds))
 
-    def _claim(self) -> list[Claimed] | None:
-        """Claim into the free slots; None when there is none, or no queue that may take one."""
+    def _claim(self) -> Claims | None:
+        """Claim into the free slots; None when there is none, or no workflow to ask for."""
         free = self._slots.reserve()
-        claimed: list[Claimed] = []
+        claimed = Claims()
         try:
             request = self._request(free)
-            if not request.queues:
+            if not free or not request.scope.names:
                 return None
             claimed = self._provider.claim(request)
         except Exception:
@@ -88,21 +96,22 @@ class Claimer(Service):
 
     def _request(self, free: int) -> ClaimRequest:
         definitions = self._registry.definitions()
-        wants = [QueueWant(queue.name, queue.wants(free, self._slots.running(queue.name))) for queue in self._served()]
-        self._is_limited = any(want.limit == 0 for want in wants)
+        served = self._served()
+        # Each queue is the first in its turn, and queues with a budget come before the others every other time, so that
+        # one with much work does not keep the slots from the rest for ever.
+        self._rounds += 1
+        turn = self._rounds % len(served)
+        wants = [QueueWant(name, free, self._slots.running(name)) for name in (*served[turn:], *served[:turn])]
         return ClaimRequest(
             executor_id=self._executor_id(),
             scope=Scope(self._settings.app_name, tuple(definition.name for definition in definitions)),
             versions=tuple(definition.version for definition in definitions),
-            queues=tuple(want for want in wants if want.limit > 0) if definitions else (),
+            queues=tuple(wants),
             limit=free,
+            budgeted_first=tuple(sorted(self._budgeted)) if self._rounds % 2 else (),
         )
 
-    def _served(self) -> list[QueueDefinition]:
-        declared = self._registry.queues()
-        names = declared if self._queues is None else self._queues
+    def _served(self) -> list[str]:
+        names = self._registry.queues() if self._queues is None else self._queues
         # The internal queue is always served: recovered and directly started work waits there.
-        return [
-            QueueDefinition(INTERNAL_QUEUE),
-            *(declared.get(name) or QueueDefinition(name) for name in names if name != INTERNAL_QUEUE),
-        ]
+        return [INTERNAL_QUEUE, *(name for name in names if name != INTERNAL_QUEUE)]

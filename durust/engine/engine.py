@@ -29,6 +29,7 @@ from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
     DrainExecutor,
+    EndGrants,
     FinishWorkflow,
     HandBack,
     Outcome,
@@ -268,7 +269,7 @@ class Engine:
         for name in self._queues or ():
             self.known_queue(name)
         for queue in self.registry.queues().values():
-            self._own_lease.commit(StoreQueue(queue.name, queue.worker_concurrency, self.settings.app_name))
+            self._own_lease.commit(StoreQueue.of(queue, self.settings.app_name))
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         hints: set[Hint] = set()
@@ -287,6 +288,9 @@ class Engine:
                 hints.add(Hint("workflow"))
             elif isinstance(write, RecordStep | RecordSleep):
                 steps += 1
+            elif isinstance(write, EndGrants):
+                # Its slot was given back before this.
+                self.claimer.slot_freed()
         if steps:
             self.tally.count(steps=steps)
         if hints:

@@ -20,6 +20,7 @@ from durust.engine.loops import Loop
 from durust.engine.registry import Definition
 from durust.engine.slots import Slots
 from durust.engine.threads import ThreadPool
+from durust.engine.ticket import ThreadTicket
 from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
@@ -27,7 +28,7 @@ from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.records import Claimed
 from durust.model.status import Status
-from durust.model.writes import FinishWorkflow
+from durust.model.writes import EndGrants, FinishWorkflow
 from durust.routines.effects import Ended, Raised, Returned, Routine
 from durust.routines.lifecycle import conclude, park, set_aside
 from durust.routines.run import Run, Verdict
@@ -361,6 +362,9 @@ class Runner:
             self._executions.pop(token, None)
             self._held.discard(token)
         execution.ended.set()
+        if execution.run.lease.has_grant and written is None:
+            # Its body has really stopped now; where a write of its own has ended the share already, this does nothing.
+            self.journal.submit(EndGrants((token,)), ThreadTicket())
         self._slots.give_back(execution.claimed.queue)
         if written is not None:
             succeeded = written.status is Status.SUCCESS

@@ -69,10 +69,11 @@ class ListFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueueWant:
-    """How many rows to take from a queue at most."""
+    """How many rows to take from a queue at most, and how many of it run in this process."""
 
     name: str
     limit: int
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class ClaimRequest:
     """The version of each name in `scope.names`, at the same index; it is written into the claimed row."""
     queues: tuple[QueueWant, ...]
     limit: int
+    budgeted_first: tuple[str, ...] = ()
+    """Queues that have a budget, as far as is known, and are to be asked before the others this time."""
 
 
 @dataclass(frozen=True, slots=True)

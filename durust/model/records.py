@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from durust.model.status import Status
@@ -14,6 +15,8 @@ class Lease:
     workflow_id: str
     executor_id: str
     token: str
+    has_grant: bool = False
+    """Whether the claim took a share of its queue's budget, which ends with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,26 @@ class Claimed:
     """Ordered by (completed_at_ms, place)."""
 
 
+class Claims(list[Claimed]):
+    """What one claim was granted, and what it found out about the queues that it asked."""
+
+    def __init__(
+        self,
+        granted: Iterable[Claimed] = (),
+        *,
+        limited: Iterable[str] = (),
+        budgeted: Iterable[str] = (),
+        again_seconds: float | None = None,
+    ) -> None:
+        super().__init__(granted)
+        self.limited = frozenset(limited)
+        """The queues with a limit on which work waits."""
+        self.budgeted = frozenset(budgeted)
+        """Those of them whose limits count what other executors took."""
+        self.again_seconds = again_seconds
+        """When a budget that kept work back has room again, or may be counted; None when no time tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutorRow:
     """One executor: one incarnation of one process."""
@@ -113,10 +136,28 @@ class ExecutorRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One stored queue definition."""
+    """One stored queue definition; None is no limit."""
 
     name: str
     worker_concurrency: int | None = None
+    global_concurrency: int | None = None
+    rate_limit: int | None = None
+    rate_period_seconds: float | None = None
+    priority_enabled: bool = True
+    partition_queue: bool = False
+    partition_concurrency: int | None = None
+    partition_worker_concurrency: int | None = None
+    partition_rate_limit: int | None = None
+    partition_rate_period_seconds: float | None = None
+    app_name: str | None = None
+    is_paused: bool = False
+
+    @property
+    def has_budget(self) -> bool:
+        """Tell whether a claim from this queue has to count what others took from it."""
+        limits = (self.global_concurrency, self.rate_limit)
+        of_partitions = (self.partition_concurrency, self.partition_worker_concurrency, self.partition_rate_limit)
+        return any(limit is not None for limit in (*limits, *(of_partitions if self.partition_queue else ())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,19 @@ from durust.model.writes import APPLY_ORDER, FinishWorkflow, RecordStep, StartWo
 
 # The canonical columns of these are four bytes wide on Postgres, so no provider takes more.
 _INT4_MAX = 2**31 - 1
-_INT4_FIELDS = frozenset({"place", "after", "priority", "worker_concurrency"})
+_INT4_FIELDS = frozenset(
+    {
+        "place",
+        "after",
+        "priority",
+        "worker_concurrency",
+        "global_concurrency",
+        "rate_limit",
+        "partition_concurrency",
+        "partition_worker_concurrency",
+        "partition_rate_limit",
+    }
+)
 # Times in milliseconds and the like are eight bytes wide.
 _INT8_MAX = 2**63 - 1
 # Three thousand years: beyond any wait that is meant, within every provider's calendar.

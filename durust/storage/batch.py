@@ -12,9 +12,11 @@ from durust.model.writes import (
     APPLY_ORDER,
     Alive,
     Beat,
+    DeleteQueue,
     Diverged,
     DrainExecutor,
     Duplicate,
+    EndGrants,
     Existing,
     Fenced,
     FinishWorkflow,
@@ -23,6 +25,7 @@ from durust.model.writes import (
     Missing,
     Outcome,
     ParkWorkflow,
+    PauseQueue,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -234,6 +237,11 @@ def _alive(found: Group, results: Results) -> Answers:
     }
 
 
+def _named(found: Group, results: Results) -> Answers:
+    came_back = {row[0] for rows_ in results for row in rows_}
+    return {index: Recorded() if write.name in came_back else Missing() for index, write in found}
+
+
 def _drained(found: Group, results: Results) -> Answers:
     came_back = {row[0] for row in results[0]}
     return {index: Recorded() if write.executor_id in came_back else Missing() for index, write in found}
@@ -267,6 +275,22 @@ def _retirement(writes: list[Retire]) -> list[Call]:
     ]
 
 
+def _pauses(writes: list[PauseQueue]) -> list[Call]:
+    paused = [write for write in writes if write.is_paused]
+    unpaused = [write for write in writes if not write.is_paused]
+    return [
+        Call(statement, columns.queue_names(group))
+        for statement, group in ((SQL.pause_queues, paused), (SQL.unpause_queues, unpaused))
+        if group
+    ]
+
+
+def _and_end_grants(calls: list[Call], writes: list[Any]) -> list[Call]:
+    """Return *calls* and, where the runs have any, what ends their shares of a budget in the same transaction."""
+    tokens = [write.lease.token for write in writes if write.lease.has_grant]
+    return [*calls, Call(SQL.end_grants, columns.end_grants(tokens), is_hot=True)] if tokens else calls
+
+
 def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack) -> str:
     return write.lease.workflow_id
 
@@ -289,6 +313,12 @@ _KINDS: dict[type, _Kind] = {
         calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(_by_key(writes, lambda write: write.name)))],
         read=_all_recorded,
     ),
+    PauseQueue: _Kind(key=lambda write: write.name, calls=_pauses, read=_named),
+    DeleteQueue: _Kind(
+        key=lambda write: write.name,
+        calls=lambda writes: [Call(SQL.delete_queues, columns.queue_names(writes))],
+        read=_named,
+    ),
     StartWorkflow: _Kind(
         key=lambda write: write.workflow_id,
         calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes), is_hot=True)],
@@ -306,21 +336,35 @@ _KINDS: dict[type, _Kind] = {
     ),
     FinishWorkflow: _Kind(
         key=_id_of,
-        calls=lambda writes: [Call(SQL.finish_workflows, columns.finish_workflows(writes), is_hot=True)],
+        calls=lambda writes: _and_end_grants(
+            [Call(SQL.finish_workflows, columns.finish_workflows(writes), is_hot=True)], writes
+        ),
         read=_by_id,
     ),
     ParkWorkflow: _Kind(
         key=_id_of,
-        calls=lambda writes: [
-            Call(SQL.park_workflows, columns.park_workflows(writes), is_hot=True),
-            Call(SQL.wake_parked, columns.wake_parked(writes), is_hot=True),
-        ],
+        calls=lambda writes: _and_end_grants(
+            [
+                Call(SQL.park_workflows, columns.park_workflows(writes), is_hot=True),
+                Call(SQL.wake_parked, columns.wake_parked(writes), is_hot=True),
+            ],
+            writes,
+        ),
         read=_by_id,
     ),
     HandBack: _Kind(
         key=_id_of,
-        calls=lambda writes: [Call(SQL.hand_back_workflows, columns.hand_back_workflows(writes), is_hot=True)],
+        calls=lambda writes: _and_end_grants(
+            [Call(SQL.hand_back_workflows, columns.hand_back_workflows(writes), is_hot=True)], writes
+        ),
         read=_by_id,
+    ),
+    EndGrants: _Kind(
+        key=None,
+        calls=lambda writes: [
+            Call(SQL.end_grants, columns.end_grants([token for write in writes for token in write.tokens]))
+        ],
+        read=_all_recorded,
     ),
     Beat: _Kind(
         key=None,

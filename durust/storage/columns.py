@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, Scope, SweepRequest
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
+from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Beat,
+    DeleteQueue,
     DrainExecutor,
     FinishWorkflow,
     HandBack,
     ParkWorkflow,
+    PauseQueue,
     RecordSleep,
     RecordStep,
     RegisterExecutor,
@@ -78,9 +81,29 @@ def store_queues(writes: Sequence[StoreQueue]) -> Params:
     """Return the columns of queue definitions."""
     return {
         "names": texts(write.name for write in writes),
-        "limits": numbers(write.worker_concurrency for write in writes),
+        "worker": numbers(write.worker_concurrency for write in writes),
+        "concurrency": numbers(write.global_concurrency for write in writes),
+        "rates": numbers(write.rate_limit for write in writes),
+        "periods": numbers(write.rate_period_seconds for write in writes),
+        "prioritized": texts(str(write.priority_enabled) for write in writes),
+        "partitioned": texts(str(write.partition_queue) for write in writes),
+        "partition": numbers(write.partition_concurrency for write in writes),
+        "partition_worker": numbers(write.partition_worker_concurrency for write in writes),
+        "partition_rates": numbers(write.partition_rate_limit for write in writes),
+        "partition_periods": numbers(write.partition_rate_period_seconds for write in writes),
         "apps": texts(write.app_name for write in writes),
+        "keeps": texts(str(write.keeps) for write in writes),
     }
+
+
+def queue_names(writes: Sequence[PauseQueue | DeleteQueue]) -> Params:
+    """Return the names of queues."""
+    return {"names": texts(write.name for write in writes)}
+
+
+def end_grants(tokens: Iterable[str]) -> Params:
+    """Return the tokens whose shares of a budget end."""
+    return {"tokens": texts(tokens)}
 
 
 def queue_of(write: StartWorkflow) -> str | None:
@@ -225,21 +248,41 @@ def scope(of: Scope) -> Params:
     return {"app": of.app_name, "names": texts(of.names)}
 
 
-def claim_workflows(request: ClaimRequest) -> Params:
-    """Return the parameters of a claim."""
+def claim_workflows(request: ClaimRequest, limit: int | None = None) -> Params:
+    """Return the parameters of a claim from the queues without a budget, of *limit* rows at most."""
     return scope(request.scope) | {
         "executor": request.executor_id,
         "versions": texts(request.versions),
         "queues": texts(queue.name for queue in request.queues),
         "limits": numbers(queue.limit for queue in request.queues),
-        "limit": request.limit,
+        "running": numbers(queue.running for queue in request.queues),
+        "limit": request.limit if limit is None else limit,
         "internal": INTERNAL_QUEUE,
+    }
+
+
+def claim_budgeted(request: ClaimRequest, want: QueueWant, limit: int, after: str) -> Params:
+    """Return the parameters of a claim from a queue with a budget, whose partitions are looked at from *after* on."""
+    return scope(request.scope) | {
+        "executor": request.executor_id,
+        "versions": texts(request.versions),
+        "queue": want.name,
+        "limit": limit,
+        "running": want.running,
+        "after": after,
+        "keys": PARTITIONS_MAX,
+        "margin": RATE_MARGIN_SECONDS,
+        "part": RATE_MARGIN_PART,
     }
 
 
 def sweep(request: SweepRequest) -> Params:
     """Return the parameters of a sweep's statements."""
-    return scope(request.scope) | {"limit": request.limit, "internal": INTERNAL_QUEUE}
+    return scope(request.scope) | {
+        "limit": request.limit,
+        "internal": INTERNAL_QUEUE,
+        "kept": GRANTS_KEPT_SECONDS,
+    }
 
 
 def find_purgeable(request: PurgeRequest) -> Params:

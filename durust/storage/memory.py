@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 
 from durust import clock
 from durust.errors import ProviderUnavailable
@@ -16,16 +16,16 @@ from durust.model.filters import (
     ExecutorQuery,
     ListFilter,
     PurgeRequest,
-    QueueWant,
     Scope,
     SweepRequest,
 )
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged, QueueRow, Swept, WorkflowRow
-from durust.model.status import DELAYED, ENQUEUED, PENDING, Event
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.status import DELAYED, PENDING
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, Outcome, Refused, Write
 from durust.storage.listening import LocalListener
-from durust.storage.memory_tables import Tables, bare, deadline
+from durust.storage.memory_claims import Claim, steps_of
+from durust.storage.memory_tables import Tables, bare, is_in
 from durust.storage.provider import Hint, Listener, Writer
 
 # One reap is one transaction elsewhere, so its size is bounded there and here.
@@ -86,54 +86,12 @@ class InMemoryProvider:
                 outcomes[place] = Refused(reason) if reason else self._tables.apply(write)
         return [outcomes[place] for place in range(len(writes))]
 
-    def claim(self, request: ClaimRequest) -> list[Claimed]:
+    def claim(self, request: ClaimRequest) -> Claims:
         with self._transaction():
             me = self._tables.executors.get(request.executor_id)
             if me is None or me.row.state != "LIVE" or me.lease_until <= clock.boottime():
-                return []
-            picked = chain.from_iterable(self._pick(request, want) for want in request.queues)
-            return [self._grant(row, request) for row in islice(picked, request.limit)]
-
-    def _pick(self, request: ClaimRequest, want: QueueWant) -> Iterator[WorkflowRow]:
-        versions = dict(zip(request.scope.names, request.versions, strict=True))
-        due = (
-            row
-            for row in self._tables.workflows.values()
-            if (row.status, row.queue) == (ENQUEUED, want.name)
-            and row.name in versions
-            and _is_in(request.scope, row)
-            and row.app_version in {None, versions[row.name]}
-        )
-        order = sorted(due, key=lambda row: (row.priority, row.created_at_ms, row.workflow_id))
-        return islice(order, want.limit)
-
-    def _grant(self, row: WorkflowRow, request: ClaimRequest) -> Claimed:
-        now = self._tables.now_ms
-        lease = Lease(row.workflow_id, request.executor_id, f"{now * 1000:016x}-{clock.random_token()}")
-        claimed = self._tables.move(
-            row.workflow_id,
-            Event.CLAIM,
-            executor_id=lease.executor_id,
-            token=lease.token,
-            attempts=row.attempts + 1,
-            app_version=request.versions[request.scope.names.index(row.name)],
-            started_at_ms=now,
-            deadline_ms=deadline(row.deadline_ms, row.timeout_ms, now),
-            updated_at_ms=now,
-        )
-        return Claimed(
-            lease=lease,
-            name=claimed.name,
-            inputs=claimed.inputs,
-            serialization=claimed.serialization,
-            attempts=claimed.attempts,
-            queue=claimed.queue,
-            app_version=claimed.app_version,
-            created_at_ms=claimed.created_at_ms,
-            now_ms=now,
-            left_ms=None if claimed.deadline_ms is None else claimed.deadline_ms - now,
-            history=self._steps(claimed.workflow_id),
-        )
+                return Claims()
+            return Claim(self._tables, request).take()
 
     def sweep(self, request: SweepRequest) -> Swept:
         with self._transaction():
@@ -141,13 +99,14 @@ class InMemoryProvider:
             waiting = sorted(
                 (row.delay_until_ms, row.workflow_id)
                 for row in self._tables.workflows.values()
-                if row.status is DELAYED and row.delay_until_ms is not None and _is_in(request.scope, row)
+                if row.status is DELAYED and row.delay_until_ms is not None and is_in(request.scope, row)
             )
             due = [key for until, key in waiting if until <= now][: request.limit]
             queued = [self._tables.fall_due(key) for key in due]
             reaped = self._lapsed(request) if request.reap else ()
             released = self._tables.retire(reaped, "its lease lapsed")
             orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))
+            forgotten = self._tables.forget_grants(request.limit)
             next_due = waiting[len(due)][0] if len(waiting) > len(due) else None
             return Swept(
                 due=len(due),
@@ -156,7 +115,8 @@ class InMemoryProvider:
                 orphans=len(orphans.workflow_ids),
                 queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in queued},
                 next_due_seconds=None if next_due is None else max(0.0, (next_due - now) / 1000),
-                more=request.limit in {len(due), len(reaped), len(orphans.workflow_ids)} or len(reaped) == REAP_LIMIT,
+                more=request.limit in {len(due), len(reaped), len(orphans.workflow_ids), forgotten}
+                or len(reaped) == REAP_LIMIT,
             )
 
     def _lapsed(self, request: SweepRequest) -> tuple[str, ...]:
@@ -178,7 +138,7 @@ class InMemoryProvider:
             and row.executor_id is not None
             and row.executor_id.startswith(OWN_PREFIX)
             and self._tables.state(row.executor_id) in {None, "DEAD"}
-            and _is_in(scope, row)
+            and is_in(scope, row)
         ]
 
     def purge(self, request: PurgeRequest) -> Purged:
@@ -199,7 +159,7 @@ class InMemoryProvider:
         ended = sorted(
             (row.completed_at_ms, row.workflow_id)
             for row in rows.values()
-            if row.status in request.statuses and row.completed_at_ms is not None and _is_in(request.scope, row)
+            if row.status in request.statuses and row.completed_at_ms is not None and is_in(request.scope, row)
         )
         age, keep = request.ended_before_seconds, request.keep_newest
         last_ms = None if age is None else self._tables.now_ms - round(age * 1000)
@@ -215,11 +175,7 @@ class InMemoryProvider:
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         with self._lock:
             self._demand_open()
-            return {key: self._steps(key) for key in workflow_ids}
-
-    def _steps(self, workflow_id: str) -> tuple[Checkpoint, ...]:
-        steps = self._tables.history.get(workflow_id, {}).values()
-        return tuple(sorted(steps, key=lambda step: (step.completed_at_ms or 0, step.place)))
+            return {key: steps_of(self._tables, key) for key in workflow_ids}
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:
@@ -280,10 +236,6 @@ class _MemoryWriter:
         """Hold nothing, so release nothing."""
 
 
-def _is_in(scope: Scope, row: WorkflowRow) -> bool:
-    return row.app_name == scope.app_name or (row.app_name is None and row.name in scope.names)
-
-
 def _matches(row: WorkflowRow, query: ListFilter) -> bool:
     wanted = (
         (row.workflow_id, query.workflow_ids),
@@ -295,7 +247,7 @@ def _matches(row: WorkflowRow, query: ListFilter) -> bool:
     )
     return (
         all(accepted is None or value in accepted for value, accepted in wanted)
-        and (query.scope is None or _is_in(query.scope, row))
+        and (query.scope is None or is_in(query.scope, row))
         and query.app_version in {None, row.app_version}
         and (query.versions_not is None or row.app_version not in {None, *query.versions_not})
         and row.workflow_id.startswith(query.id_prefix or "")

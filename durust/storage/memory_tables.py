@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
 
 from durust import clock
+from durust.model.filters import Scope
+from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, WorkflowRow
 from durust.model.status import DELAYED, ENQUEUED, PENDING, Event, finishing_event, move
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    DeleteQueue,
     Diverged,
     DrainExecutor,
     Duplicate,
+    EndGrants,
     Existing,
     Fenced,
     FinishWorkflow,
@@ -24,6 +28,7 @@ from durust.model.writes import (
     Missing,
     Outcome,
     ParkWorkflow,
+    PauseQueue,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -38,6 +43,7 @@ from durust.model.writes import (
 
 # What a sleep's instant is written in: the canonical name of plain JSON.
 PORTABLE = "portable_json"
+_QUEUE_COLUMNS = tuple(spec.name for spec in fields(QueueRow) if spec.name != "is_paused")
 # What the column holds at most: a timeout that leads past it ends there.
 _INT8_MAX = 2**63 - 1
 
@@ -50,6 +56,18 @@ class Executor:
     lease_until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A claim's share of its queue's budget."""
+
+    queue: str
+    partition: str | None
+    executor_id: str
+    granted_at_ms: int
+    is_start: bool
+    ended_at_ms: int | None = None
+
+
 @dataclass(slots=True)
 class Tables:
     """Every row, by its key. Whoever calls holds the provider's lock."""
@@ -59,6 +77,9 @@ class Tables:
     waits: dict[str, tuple[Wait, ...]] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
     queues: dict[str, QueueRow] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+    """The workflows that were started under a budget; when they go on they do not start again."""
     now_ms: int = 0
     """The moment of the transaction under way: one for all its writes, so that rows of one batch tie."""
 
@@ -83,9 +104,16 @@ class Tables:
                 return self._drain(write)
             case Retire():
                 return self.retire(write.executor_ids, write.why)
-            case StoreQueue():
-                self.queues[write.name] = QueueRow(write.name, write.worker_concurrency)
+            case EndGrants():
+                for token in write.tokens:
+                    self.end_grant(token)
                 return Recorded()
+            case StoreQueue():
+                return self._store_queue(write)
+            case PauseQueue():
+                return self._change_queue(write.name, is_paused=write.is_paused)
+            case DeleteQueue():
+                return Recorded() if self.queues.pop(write.name, None) else Missing()
             case _:
                 assert_never(write)
 
@@ -164,6 +192,7 @@ class Tables:
             output=write.output,
             error=write.error,
         )
+        self.end_grant(write.lease.token)
         return Recorded()
 
     def _park(self, write: ParkWorkflow) -> Outcome:
@@ -171,6 +200,7 @@ class Tables:
             return fenced
         if self._is_lost(write):
             return HistoryLost()
+        self.end_grant(write.lease.token)
         row = self._unwind(write.lease, Event.PARK)
         self.waits[row.workflow_id] = write.waits
         self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
@@ -182,6 +212,7 @@ class Tables:
     def _hand_back(self, write: HandBack) -> Outcome:
         if fenced := self._fenced(write.lease):
             return fenced
+        self.end_grant(write.lease.token)
         self._unwind(write.lease, Event.HAND_BACK)
         return Recorded()
 
@@ -248,6 +279,43 @@ class Tables:
         executor.row = replace(executor.row, state="DRAINING")
         return Recorded()
 
+    def _store_queue(self, write: StoreQueue) -> Outcome:
+        known = self.queues.get(write.name)
+        if known is None or not write.keeps:
+            values = {name: getattr(write, name) for name in _QUEUE_COLUMNS}
+            self.queues[write.name] = QueueRow(**values, is_paused=known is not None and known.is_paused)
+        return Recorded()
+
+    def _change_queue(self, name: str, *, is_paused: bool) -> Outcome:
+        if name not in self.queues:
+            return Missing()
+        self.queues[name] = replace(self.queues[name], is_paused=is_paused)
+        return Recorded()
+
+    def end_grant(self, token: str) -> None:
+        """End a run's share of its queue's budget, if it has one."""
+        grant = self.grants.get(token)
+        if grant is not None and grant.ended_at_ms is None:
+            self.grants[token] = replace(grant, ended_at_ms=self.now_ms)
+
+    def forget_grants(self, limit: int) -> int:
+        """Forget at most *limit* shares that no rate counts any more and nobody runs by."""
+        periods = [
+            period or 0.0
+            for queue in self.queues.values()
+            for period in (queue.rate_period_seconds, queue.partition_rate_period_seconds)
+        ]
+        kept_ms = 1000 * max(GRANTS_KEPT_SECONDS, 2 * max(periods, default=0.0))
+        old = [
+            token
+            for token, grant in self.grants.items()
+            if grant.granted_at_ms <= self.now_ms - kept_ms
+            and (grant.ended_at_ms is not None or self.state(grant.executor_id) in {None, "DEAD"})
+        ][:limit]
+        for token in old:
+            del self.grants[token]
+        return len(old)
+
     def fall_due(self, workflow_id: str) -> WorkflowRow:
         """Queue a delayed row; it waits for nothing any more."""
         self.waits.pop(workflow_id, None)
@@ -288,6 +356,11 @@ class Tables:
         """Return an executor's state, or None for one that never registered."""
         executor = self.executors.get(executor_id)
         return executor.row.state if executor else None
+
+
+def is_in(scope: Scope, row: WorkflowRow) -> bool:
+    """Tell whether a row is one of those that are meant."""
+    return row.app_name == scope.app_name or (row.app_name is None and row.name in scope.names)
 
 
 def bare(row: WorkflowRow, *, inputs: bool = False, outputs: bool = False) -> WorkflowRow:

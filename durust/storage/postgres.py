@@ -19,9 +19,10 @@ from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
+from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
 from durust.storage.pool import Pool, abandon, persist
 from durust.storage.provider import Hint, Listener, Writer
@@ -382,6 +383,8 @@ class PostgresProvider:
         self._address = Address(url, app_name)
         self._server = server
         self._pool = Pool(self.name, self._connect)
+        # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
+        self._claiming = Claiming(lambda calls: self._run(calls, after_loss=False))
 
     @property
     def name(self) -> str:
@@ -426,12 +429,8 @@ class PostgresProvider:
     def writer(self) -> Writer:
         return BatchWriter(self.name, self._connect_writer)
 
-    def claim(self, request: ClaimRequest) -> list[Claimed]:
-        call = Call(SQL.claim_workflows, columns.claim_workflows(request), is_hot=True)
-        # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
-        [found] = self._run([call], after_loss=False)
-        claims = [rows.claimed(row[:-1]) for row in found]
-        ran_before = [workflow_id for workflow_id, *_, may_have_run in found if may_have_run]
+    def claim(self, request: ClaimRequest) -> Claims:
+        claims, ran_before = self._claiming.claim(request)
         if not ran_before:
             return claims
         # A later statement, after the claim's commit: only now can no earlier owner add to what is read.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 
 
@@ -75,8 +75,11 @@ class StateProvider(Protocol):
     def writer(self) -> Writer:
         """Open a writer."""
 
-    def claim(self, request: ClaimRequest) -> list[Claimed]:
+    def claim(self, request: ClaimRequest) -> Claims:
         """Claim queued workflows for an executor that is LIVE with a valid lease; skip what others hold.
+
+        The limits of a queue are those that are stored at that moment. A budget that all executors share is counted
+        while nobody else counts it, so it is never exceeded.
 
         Histories are loaded in a statement after the claim has committed.
         """

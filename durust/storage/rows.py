@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.records import Checkpoint, Claimed, Claims, ExecutorRow, Lease, QueueRow, WorkflowRow
 from durust.model.status import recorded
 
 Row = Sequence[Any]
@@ -31,15 +31,20 @@ def histories(ids: Iterable[str], rows: Iterable[Row]) -> dict[str, tuple[Checkp
     return {workflow_id: tuple(recorded) for workflow_id, recorded in steps.items()}
 
 
-def claimed(row: Row) -> Claimed:
+def claimed(row: Row, *, has_grant: bool = False) -> Claimed:
     """Return a granted claim, without its history."""
     workflow_id, executor_id, token, *rest = row
-    return Claimed(Lease(workflow_id, executor_id, token), *rest)
+    return Claimed(Lease(workflow_id, executor_id, token, has_grant), *rest)
 
 
-def with_histories(claims: Iterable[Claimed], steps: dict[str, tuple[Checkpoint, ...]]) -> list[Claimed]:
+def with_histories(claims: Claims, steps: dict[str, tuple[Checkpoint, ...]]) -> Claims:
     """Return *claims*, each with its history; those that *steps* does not know have none."""
-    return [replace(claim, history=steps.get(claim.lease.workflow_id, ())) for claim in claims]
+    return Claims(
+        (replace(claim, history=steps.get(claim.lease.workflow_id, ())) for claim in claims),
+        limited=claims.limited,
+        budgeted=claims.budgeted,
+        again_seconds=claims.again_seconds,
+    )
 
 
 def executor(row: Row) -> ExecutorRow:
@@ -49,4 +54,11 @@ def executor(row: Row) -> ExecutorRow:
 
 def queue(row: Row) -> QueueRow:
     """Return a queue's definition."""
-    return QueueRow(*row)
+    found = QueueRow(*row)
+    # SQLite has numbers for them.
+    return replace(
+        found,
+        priority_enabled=bool(found.priority_enabled),
+        partition_queue=bool(found.partition_queue),
+        is_paused=bool(found.is_paused),
+    )

@@ -16,7 +16,7 @@ from durust import clock
 from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
@@ -289,6 +289,8 @@ class SqliteProvider:
         self._path = sqlite_files.locate(path)
         self._synchronous = synchronous
         self._pool = Pool(self.name, self._connect)
+        # Where the next look at a queue's partitions begins; two threads of this process may both look there.
+        self._after: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -352,10 +354,10 @@ class SqliteProvider:
     def writer(self) -> Writer:
         return _SqliteWriter(self.name, self._connect)
 
-    def claim(self, request: ClaimRequest) -> list[Claimed]:
+    def claim(self, request: ClaimRequest) -> Claims:
         if not self._read(SQL.find_claimable, sqlite_claims.claim_params(request)):
-            return []
-        claims = self._write(lambda transaction: sqlite_claims.claim(transaction, request))
+            return Claims()
+        claims = self._write(lambda transaction: sqlite_claims.Claim(transaction, request, self._after).take())
         # Read after the claim's commit: only now can no earlier owner add to it.
         steps = self.history([claim.lease.workflow_id for claim in claims])
         return rows.with_histories(claims, steps)

@@ -8,15 +8,18 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Protocol
 
+from durust.model.records import Lease
 from durust.model.status import PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    DeleteQueue,
     Diverged,
     DrainExecutor,
     Duplicate,
+    EndGrants,
     Existing,
     Fenced,
     FinishWorkflow,
@@ -25,6 +28,7 @@ from durust.model.writes import (
     Missing,
     Outcome,
     ParkWorkflow,
+    PauseQueue,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -137,6 +141,7 @@ def _finish(transaction: Transaction, write: FinishWorkflow) -> Outcome:
         return _explain(transaction, write) or Recorded()
     values = {"id": write.lease.workflow_id, "output": write.output, "error": write.error}
     transaction.change(SQL.store_outputs, values)
+    _end_grant_of(transaction, write.lease)
     return Recorded()
 
 
@@ -144,6 +149,7 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
     params: dict[str, Param] = {"until": write.until_ms, "internal": INTERNAL_QUEUE}
     if not transaction.change(SQL.park_workflows, _guard(write) | params):
         return _explain(transaction, write) or Fenced()
+    _end_grant_of(transaction, write.lease)
     transaction.change(SQL.forget_waits, {"id": write.lease.workflow_id})
     for wait in write.waits if write.until_ms > transaction.now_ms else ():
         values: dict[str, Param] = {
@@ -160,6 +166,7 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
 
 def _hand_back(transaction: Transaction, write: HandBack) -> Outcome:
     changed = transaction.change(SQL.hand_back_workflows, {**_guard(write), "internal": INTERNAL_QUEUE})
+    _end_grant_of(transaction, write.lease)
     return Recorded() if changed else _explain(transaction, write) or Fenced()
 
 
@@ -248,9 +255,44 @@ def _register(transaction: Transaction, write: RegisterExecutor) -> Outcome:
 
 
 def _store_queue(transaction: Transaction, write: StoreQueue) -> Outcome:
-    values = {"name": write.name, "limit": write.worker_concurrency, "app": write.app_name}
+    values: dict[str, Param] = {
+        "name": write.name,
+        "worker": write.worker_concurrency,
+        "concurrency": write.global_concurrency,
+        "rate": write.rate_limit,
+        "period": write.rate_period_seconds,
+        "is_prioritized": write.priority_enabled,
+        "is_partitioned": write.partition_queue,
+        "partition": write.partition_concurrency,
+        "partition_worker": write.partition_worker_concurrency,
+        "partition_rate": write.partition_rate_limit,
+        "partition_period": write.partition_rate_period_seconds,
+        "app": write.app_name,
+        "keeps": write.keeps,
+    }
     transaction.change(SQL.store_queues, values)
     return Recorded()
+
+
+def _pause_queue(transaction: Transaction, write: PauseQueue) -> Outcome:
+    transaction.change(SQL.pause_queues if write.is_paused else SQL.unpause_queues, {"name": write.name})
+    return Recorded() if transaction.rows(SQL.find_queue, {"name": write.name}) else Missing()
+
+
+def _delete_queue(transaction: Transaction, write: DeleteQueue) -> Outcome:
+    transaction.change(SQL.unpause_queues, {"name": write.name})
+    return Recorded() if transaction.change(SQL.delete_queues, {"name": write.name}) else Missing()
+
+
+def _end_grants(transaction: Transaction, write: EndGrants) -> Outcome:
+    for token in write.tokens:
+        transaction.change(SQL.end_grants, {"token": token})
+    return Recorded()
+
+
+def _end_grant_of(transaction: Transaction, lease: Lease) -> None:
+    if lease.has_grant:
+        transaction.change(SQL.end_grants, {"token": lease.token})
 
 
 def _beat(transaction: Transaction, write: Beat) -> Outcome:
@@ -286,6 +328,9 @@ def retire(transaction: Transaction, executor_ids: Sequence[str], why: str) -> R
 _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     RegisterExecutor: _register,
     StoreQueue: _store_queue,
+    PauseQueue: _pause_queue,
+    DeleteQueue: _delete_queue,
+    EndGrants: _end_grants,
     StartWorkflow: start,
     RecordSleep: _record_sleep,
     FinishWorkflow: _finish,

@@ -23,6 +23,7 @@ def sweep(run: Run, request: SweepRequest) -> Swept:
     [due] = run([Call(SQL.queue_due, scope)])
     reaped, released, reap_is_full = _reap(run, request) if request.reap else ((), [], False)
     [orphans] = run([Call(SQL.release_orphans, scope)])
+    [forgotten] = run([Call(SQL.forget_grants, scope)])
     [next_due] = run([Call(SQL.next_due, columns.scope(request.scope))])
     return Swept(
         due=len(due),
@@ -31,7 +32,7 @@ def sweep(run: Run, request: SweepRequest) -> Swept:
         orphans=len(orphans),
         queues=frozenset(row[-1] for row in (*due, *released, *orphans)),
         next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=reap_is_full or request.limit in {len(due), len(orphans)},
+        more=reap_is_full or request.limit in {len(due), len(orphans), len(forgotten)},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_lost_lease_ends_nothing(provider: StateProvider) -> None:
 
 
 @pytest.mark.parametrize("change", [{"token": "x"}, {"executor_id": "x"}])
-def test_token_and_executor_must_both_be_those_of_the_row(provider: StateProvider, change: dict[str, str]) -> None:
+def test_token_and_executor_must_both_be_those_of_the_row(provider: StateProvider, change: dict[str, Any]) -> None:
     claimed = make_claimed(provider, "a", by="first")
     before = row_of(provider, "a")
 

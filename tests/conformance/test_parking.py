@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_a_lost_lease_neither_parks_nor_hands_back(provider: StateProvider, make
 @pytest.mark.parametrize("make", [park, hand_back])
 @pytest.mark.parametrize("change", [{"token": "x"}, {"executor_id": "x"}])
 def test_token_and_executor_must_both_be_those_of_the_row(
-    provider: StateProvider, make: type[HandBack], change: dict[str, str]
+    provider: StateProvider, make: type[HandBack], change: dict[str, Any]
 ) -> None:
     claimed = make_claimed(provider, "a", by="first")
     before = row_of(provider, "a")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -79,7 +79,7 @@ class Line:
     def writer(self) -> Writer:
         return _LineWriter(self, self.behind.writer())
 
-    def claim(self, request: ClaimRequest) -> list[Claimed]:
+    def claim(self, request: ClaimRequest) -> Claims:
         return self.pass_on("claim", lambda: self.behind.claim(request))
 
     def sweep(self, request: SweepRequest) -> Swept:

@@ -136,12 +136,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 
 def test_a_queue_that_is_declared_again_has_its_new_limit_and_hides_the_base() -> None:
     base = Registry()
-    base.add_queue(QueueDefinition("mail", 1))
-    base.add_queue(QueueDefinition("other", 1))
+    base.add_queue(QueueDefinition("mail", worker_concurrency=1))
+    base.add_queue(QueueDefinition("other", worker_concurrency=1))
     registry = Registry(base)
-    registry.add_queue(QueueDefinition("mail", 2))
+    registry.add_queue(QueueDefinition("mail", worker_concurrency=2))
 
-    registry.add_queue(QueueDefinition("mail", 3))
+    registry.add_queue(QueueDefinition("mail", worker_concurrency=3))
 
     assert {name: queue.worker_concurrency for name, queue in registry.queues().items()} == {"mail": 3, "other": 1}
     assert base.queues()["mail"].worker_concurrency == 1

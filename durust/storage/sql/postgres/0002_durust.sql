@@ -52,8 +52,15 @@ create table durust.grants (
     ended_at bigint,
     is_start boolean not null
 );
-create index grants_open on durust.grants (queue, partition) where ended_at is null;
-create index grants_started on durust.grants (queue, partition, granted_at) where is_start;
+create index grants_open on durust.grants (queue) where ended_at is null;
+create index grants_started on durust.grants (queue, granted_at) where is_start;
+create index grants_granted on durust.grants (granted_at);
+
+-- The queues from which nothing is claimed for now.
+create table durust.paused_queues (
+    name text primary key,
+    paused_at bigint not null
+);
 
 -- The total order of messages.
 create sequence durust.notifications_seq;

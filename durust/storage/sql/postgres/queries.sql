@@ -28,13 +28,68 @@ select r.executor_id, clock_timestamp() + make_interval(secs => i.ttl)
   join unnest(%(ids)s::text[], %(ttls)s::double precision[]) as i(id, ttl) on i.id = r.executor_id
 
 -- name: store_queues
-insert into dbos.queues as q (name, worker_concurrency, application_name)
-select i.name, i.worker_concurrency, i.app
-  from unnest(%(names)s::text[], %(limits)s::integer[], %(apps)s::text[]) as i(name, worker_concurrency, app)
+with input as materialized (
+    select i.*
+      from unnest(
+           %(names)s::text[], %(worker)s::integer[], %(concurrency)s::integer[], %(rates)s::integer[],
+           %(periods)s::double precision[], %(prioritized)s::boolean[], %(partitioned)s::boolean[],
+           %(partition)s::integer[], %(partition_worker)s::integer[], %(partition_rates)s::integer[],
+           %(partition_periods)s::double precision[], %(apps)s::text[], %(keeps)s::boolean[])
+           as i(name, worker, concurrency, rate, period, is_prioritized, is_partitioned, partition, partition_worker,
+                partition_rate, partition_period, app, keeps)
+), kept as (
+    insert into dbos.queues as q (
+        name, worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, priority_enabled,
+        partition_queue, partition_concurrency, partition_worker_concurrency, partition_rate_limit_max,
+        partition_rate_limit_period_sec, application_name)
+    select i.name, i.worker, i.concurrency, i.rate, i.period, i.is_prioritized, i.is_partitioned, i.partition,
+           i.partition_worker, i.partition_rate, i.partition_period, i.app
+      from input i
+     where i.keeps
+     order by i.name
+        on conflict (name) do nothing
+)
+insert into dbos.queues as q (
+    name, worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, priority_enabled, partition_queue,
+    partition_concurrency, partition_worker_concurrency, partition_rate_limit_max, partition_rate_limit_period_sec,
+    application_name)
+select i.name, i.worker, i.concurrency, i.rate, i.period, i.is_prioritized, i.is_partitioned, i.partition,
+       i.partition_worker, i.partition_rate, i.partition_period, i.app
+  from input i
+ where not i.keeps
  order by i.name
     on conflict (name) do update
-   set worker_concurrency = excluded.worker_concurrency, application_name = excluded.application_name,
+   set worker_concurrency = excluded.worker_concurrency, concurrency = excluded.concurrency,
+       rate_limit_max = excluded.rate_limit_max, rate_limit_period_sec = excluded.rate_limit_period_sec,
+       priority_enabled = excluded.priority_enabled, partition_queue = excluded.partition_queue,
+       partition_concurrency = excluded.partition_concurrency,
+       partition_worker_concurrency = excluded.partition_worker_concurrency,
+       partition_rate_limit_max = excluded.partition_rate_limit_max,
+       partition_rate_limit_period_sec = excluded.partition_rate_limit_period_sec,
+       application_name = excluded.application_name,
        updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+
+-- name: pause_queues
+-- A queue that is paused twice was paused at the first time.
+insert into durust.paused_queues (name, paused_at)
+select q.name, (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from dbos.queues q
+ where q.name = any(%(names)s::text[])
+ order by q.name
+    on conflict (name) do update set paused_at = paused_queues.paused_at
+returning name
+
+-- name: unpause_queues
+with unpaused as (
+    delete from durust.paused_queues p where p.name = any(%(names)s::text[])
+)
+select q.name from dbos.queues q where q.name = any(%(names)s::text[])
+
+-- name: delete_queues
+with unpaused as (
+    delete from durust.paused_queues p where p.name = any(%(names)s::text[])
+)
+delete from dbos.queues q where q.name = any(%(names)s::text[]) returning q.name
 
 -- name: start_workflows
 -- A direct start holds its executor's row until it has committed, so a retirement either sees the new workflow or
@@ -380,7 +435,9 @@ select (select d.workflow_uuid from dbos.workflow_status d
 -- words that fit no partial index: by those the picked rows would be looked up in the whole queue. A timeout that leads
 -- past the last instant of the column ends there: one such row would fail every claim of its queue. Whoever claims a row
 -- writes a version into it and nobody takes that away: one without a version has no history, unless it was started
--- directly, whereupon it waits on the internal queue, or copied from another.
+-- directly, whereupon it waits on the internal queue, or copied from another. Limits are read here, so a changed one
+-- counts at once. A queue with a budget gives nothing here: it is named in a row of its own, like every other one with a
+-- limit on which work waits.
 with me as materialized (
     select e.executor_id
       from durust.executors e
@@ -390,10 +447,20 @@ with me as materialized (
 ), moment as materialized (
     select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms,
            lpad(to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint), 16, '0') as stamp
+), asked as materialized (
+    select i.*, d.worker_concurrency, coalesce(
+               d.concurrency is not null or d.rate_limit_max is not null or d.partition_queue and (
+                   d.partition_concurrency is not null or d.partition_worker_concurrency is not null
+                   or d.partition_rate_limit_max is not null),
+               false) as is_budgeted
+      from unnest(%(queues)s::text[], %(limits)s::integer[], %(running)s::integer[]) with ordinality
+           as i(name, most, running, number)
+      left join dbos.queues d on d.name = i.name
+     where not exists (select from durust.paused_queues z where z.name = i.name)
 ), pick as materialized (
     select p.workflow_uuid, p.may_have_run, me.executor_id, q.number
       from me
-     cross join unnest(%(queues)s::text[], %(limits)s::integer[]) with ordinality as q(name, most, number)
+     cross join asked q
      cross join lateral (
            select w.workflow_uuid,
                   w.application_version is not null or w.forked_from is not null or q.name = %(internal)s
@@ -404,7 +471,7 @@ with me as materialized (
               and (w.application_version is null or w.application_version =
                    (%(versions)s::text[])[array_position(%(names)s::text[], w.name)])
             order by w.priority, w.created_at, w.workflow_uuid
-            limit q.most
+            limit case when q.is_budgeted then 0 else greatest(0, least(q.most, q.worker_concurrency - q.running)) end
               for update skip locked) p
      limit %(limit)s
 ), claimed as (
@@ -424,11 +491,229 @@ with me as materialized (
               w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority,
               w.workflow_deadline_epoch_ms - m.ms as left_ms, p.may_have_run
 )
-select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
-       c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
-  from claimed c
-  left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
- order by c.number, c.priority, c.created_at, c.workflow_uuid
+(select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
+        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
+   from claimed c
+   left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
+  order by c.number, c.priority, c.created_at, c.workflow_uuid)
+ union all
+select null, null, null, null, null, null, null, q.name, null, null, null, null, q.is_budgeted
+  from asked q
+ where (q.is_budgeted or q.worker_concurrency is not null)
+   and exists (select from dbos.workflow_status v where v.status = 'ENQUEUED' and v.queue_name = q.name)
+
+-- name: lock_budget
+-- First of two statements. In one with the count, the count's snapshot would be older than the lock. Nobody waits here:
+-- the second statement does nothing without the lock, and asks again a little later.
+select set_config(
+           'durust.budget',
+           case when pg_try_advisory_xact_lock(hashtextextended(%(queue)s, 7236828452715)) then 'held' else 'taken' end,
+           true)
+
+-- name: claim_budgeted
+-- Second of two statements: counts what others took from the queue's budgets and claims what is left of them. Limits are
+-- read here, so a changed one counts at once. A share of an executor that is dead counts no more. The rows are chosen
+-- first and locked afterwards: nobody else claims from this queue meanwhile, and who cancels one is not waited for. What
+-- a partition's own limits hold back is left out before the limits of the whole queue are counted off, so it takes no
+-- room from other partitions. A queue without a budget gives what it has: its budget was taken away a moment ago.
+with recursive me as materialized (
+    select e.executor_id
+      from durust.executors e
+     where e.executor_id = %(executor)s and e.state = 'LIVE' and current_setting('durust.budget', true) = 'held'
+       and (select l.lease_until from durust.leases l where l.executor_id = %(executor)s) > clock_timestamp()
+       for share
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms,
+           lpad(to_hex((extract(epoch from clock_timestamp()) * 1000000)::bigint), 16, '0') as stamp
+), limits as materialized (
+    select d.worker_concurrency, d.concurrency, d.rate_limit_max as starts, d.partition_concurrency,
+           d.partition_worker_concurrency, d.partition_rate_limit_max as partition_starts,
+           d.partition_queue and (
+               d.partition_concurrency is not null or d.partition_worker_concurrency is not null
+               or d.partition_rate_limit_max is not null) as is_partitioned,
+           1000 * (d.rate_limit_period_sec
+                   + least(%(margin)s::double precision, %(part)s::double precision * d.rate_limit_period_sec))
+           as span,
+           1000 * (d.partition_rate_limit_period_sec
+                   + least(%(margin)s::double precision,
+                           %(part)s::double precision * d.partition_rate_limit_period_sec))
+           as partition_span
+      from (select 1) one
+      left join dbos.queues d on d.name = %(queue)s
+     where exists (select from me)
+       and not exists (select from durust.paused_queues z where z.name = %(queue)s)
+), open as materialized (
+    select g.partition, count(*) as runs, count(*) filter (where g.executor_id = %(executor)s) as mine
+      from limits l
+     cross join durust.grants g
+      join durust.executors e on e.executor_id = g.executor_id and e.state <> 'DEAD'
+     where g.queue = %(queue)s and g.ended_at is null
+     group by g.partition
+), begun as materialized (
+    select g.partition, count(*) filter (where g.granted_at > m.ms - l.span) as starts,
+           count(*) filter (where g.granted_at > m.ms - l.partition_span) as partition_starts,
+           min(g.granted_at) filter (where g.granted_at > m.ms - l.span) as first,
+           min(g.granted_at) filter (where g.granted_at > m.ms - l.partition_span) as partition_first
+      from limits l
+     cross join moment m
+     cross join durust.grants g
+     where g.queue = %(queue)s and g.is_start and g.granted_at > m.ms - greatest(l.span, l.partition_span)
+     group by g.partition
+), room as materialized (
+    select l.*,
+           greatest(0, least(
+               %(limit)s::bigint, l.worker_concurrency - %(running)s::integer,
+               l.concurrency - (select coalesce(sum(o.runs), 0) from open o))) as most,
+           case when l.starts is not null
+                then greatest(0, l.starts - (select coalesce(sum(b.starts), 0) from begun b)) end as starts_left
+      from limits l
+), keys (key, number) as (
+    select first.key, 1
+      from room r
+     cross join lateral (
+           select w.queue_partition_key as key
+             from dbos.workflow_status w
+            where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.queue_partition_key >= %(after)s
+            order by w.queue_partition_key
+            limit 1) first
+     where r.is_partitioned and r.most > 0
+     union all
+    select (select w.queue_partition_key
+              from dbos.workflow_status w
+             where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.queue_partition_key > k.key
+             order by w.queue_partition_key
+             limit 1), k.number + 1
+      from keys k
+     where k.key is not null and k.number < %(keys)s
+), candidate as materialized (
+    select c.*, null::text as partition, null::bigint as partition_starts_left
+      from room r
+     cross join lateral (
+           select w.workflow_uuid, w.priority, w.created_at, not w.rate_limited as is_start,
+                  w.application_version is not null or w.forked_from is not null as may_have_run
+             from dbos.workflow_status w
+            where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.name = any(%(names)s::text[])
+              and (w.application_name = %(app)s or w.application_name is null)
+              and (w.application_version is null or w.application_version =
+                   (%(versions)s::text[])[array_position(%(names)s::text[], w.name)])
+            order by w.priority, w.created_at, w.workflow_uuid
+            limit case when r.is_partitioned then 0 else r.most end) c
+     union all
+    select c.*, p.key, p.starts_left
+      from room r
+     cross join lateral (
+           select k.key,
+                  least(r.most, r.partition_concurrency - coalesce(o.runs, 0),
+                        r.partition_worker_concurrency - coalesce(o.mine, 0)) as most,
+                  case when r.partition_starts is not null
+                       then greatest(0, r.partition_starts - coalesce(b.partition_starts, 0)) end as starts_left
+             from keys k
+             left join open o on o.partition = k.key
+             left join begun b on b.partition = k.key
+            where k.key is not null) p
+     cross join lateral (
+           select w.workflow_uuid, w.priority, w.created_at, not w.rate_limited as is_start,
+                  w.application_version is not null or w.forked_from is not null as may_have_run
+             from dbos.workflow_status w
+            where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.queue_partition_key = p.key
+              and w.name = any(%(names)s::text[])
+              and (w.application_name = %(app)s or w.application_name is null)
+              and (w.application_version is null or w.application_version =
+                   (%(versions)s::text[])[array_position(%(names)s::text[], w.name)])
+            order by w.priority, w.created_at, w.workflow_uuid
+            limit greatest(0, p.most)) c
+), of_partition as (
+    select c.*,
+           not c.is_start or c.partition_starts_left is null
+           or count(*) filter (where c.is_start) over (
+              partition by c.partition order by c.priority, c.created_at, c.workflow_uuid) <= c.partition_starts_left
+           as is_in
+      from candidate c
+), of_queue as (
+    select c.*, r.most,
+           not c.is_start or r.starts_left is null
+           or count(*) filter (where c.is_start) over (
+              order by c.priority, c.created_at, c.workflow_uuid) <= r.starts_left
+           as is_within
+      from of_partition c
+     cross join room r
+     where c.is_in
+), chosen as materialized (
+    select c.*
+      from of_queue c
+     where c.is_within
+     order by c.priority, c.created_at, c.workflow_uuid
+     limit (select r.most from room r)
+), pick as materialized (
+    select c.workflow_uuid, c.partition, c.is_start, c.may_have_run, me.executor_id
+      from me
+     cross join chosen c
+      join dbos.workflow_status w on w.workflow_uuid = c.workflow_uuid
+     where coalesce(w.status, '') = 'ENQUEUED'
+     order by w.workflow_uuid
+       for update of w skip locked
+), claimed as (
+    update dbos.workflow_status w
+       set status = 'PENDING', executor_id = p.executor_id,
+           owner_xid = m.stamp || '-' || replace(gen_random_uuid()::text, '-', ''),
+           application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
+           recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
+           rate_limited = true,
+           workflow_deadline_epoch_ms = coalesce(
+               w.workflow_deadline_epoch_ms,
+               case when w.workflow_timeout_ms is not null
+                    then m.ms + least(w.workflow_timeout_ms, 9223372036854775807 - m.ms) end)
+      from pick p
+     cross join moment m
+     where w.workflow_uuid = p.workflow_uuid
+    returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
+              w.queue_name, w.application_version, w.created_at, m.ms, w.workflow_deadline_epoch_ms - m.ms as left_ms,
+              w.priority, p.may_have_run, p.is_start, p.partition
+), granted as (
+    insert into durust.grants (workflow_id, token, queue, partition, executor_id, granted_at, is_start)
+    select c.workflow_uuid, c.owner_xid, %(queue)s, c.partition, c.executor_id, c.ms, c.is_start
+      from claimed c
+)
+(select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
+        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
+   from claimed c
+   left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
+  order by c.priority, c.created_at, c.workflow_uuid)
+ union all
+-- What is to be known about the budget: whether it was counted, for how many milliseconds a rate keeps something back,
+-- and the last of the partitions that were looked at if there may be more behind it.
+select null, null, null, (select max(k.key) from keys k), null, null, null, current_setting('durust.budget', true),
+       null, null,
+       case when exists (select from of_partition c where not c.is_in) or exists (
+                 select from of_queue c where not c.is_within)
+            then greatest(0, ceil(least(
+                     (select min(b.first) + r.span from begun b), (select min(b.partition_first) + r.partition_span
+                        from begun b)) - m.ms))::bigint end,
+       null,
+       (select max(k.number) = %(keys)s from keys k where k.key is not null)
+  from moment m
+  left join room r on true
+
+-- name: end_grants
+update durust.grants g
+   set ended_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+ where g.token = any(%(tokens)s::text[]) and g.ended_at is null
+
+-- name: forget_grants
+-- No rate counts them any more, and nobody runs by them.
+with old as materialized (
+    select g.token
+      from durust.grants g
+     where g.granted_at <= (extract(epoch from clock_timestamp()) * 1000)::bigint - 1000 * greatest(
+           %(kept)s::double precision,
+           (select max(greatest(q.rate_limit_period_sec, q.partition_rate_limit_period_sec)) * 2 from dbos.queues q))
+       and (g.ended_at is not null or not exists (
+            select from durust.executors e where e.executor_id = g.executor_id and e.state <> 'DEAD'))
+     order by g.granted_at
+     limit %(limit)s
+       for update skip locked
+)
+delete from durust.grants g using old o where g.token = o.token returning g.token
 
 -- name: read_history
 select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
@@ -644,7 +929,12 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
  order by e.executor_id
 
 -- name: list_queues
-select q.name, q.worker_concurrency from dbos.queues q order by q.name
+select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,
+       q.partition_queue, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,
+       q.partition_rate_limit_period_sec, q.application_name,
+       exists (select from durust.paused_queues p where p.name = q.name)
+  from dbos.queues q
+ order by q.name
 
 -- name: announce_hints
 -- A hint may be lost, so nobody waits for the disk because of it: a notification alone writes a commit record.

@@ -53,8 +53,15 @@ create table durust_grants (
     ended_at integer,
     is_start integer not null
 );
-create index durust_grants_open on durust_grants (queue, partition) where ended_at is null;
-create index durust_grants_started on durust_grants (queue, partition, granted_at) where is_start;
+create index durust_grants_open on durust_grants (queue) where ended_at is null;
+create index durust_grants_started on durust_grants (queue, granted_at) where is_start;
+create index durust_grants_granted on durust_grants (granted_at);
+
+-- The queues from which nothing is claimed for now.
+create table durust_paused_queues (
+    name text primary key,
+    paused_at integer not null
+);
 
 -- The total order of messages: a counter, because the greatest number that still stands may have been given before.
 create table durust_sequences (

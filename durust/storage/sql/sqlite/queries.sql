@@ -21,11 +21,37 @@ insert into durust_leases (executor_id, boot_id, lease_until) values (:id, :boot
 on conflict do nothing
 
 -- name: store_queues
-insert into queues (name, worker_concurrency, application_name, created_at, updated_at)
-values (:name, :limit, :app, :now, :now)
+insert into queues (
+    name, worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, priority_enabled, partition_queue,
+    partition_concurrency, partition_worker_concurrency, partition_rate_limit_max, partition_rate_limit_period_sec,
+    application_name, created_at, updated_at)
+values (:name, :worker, :concurrency, :rate, :period, :is_prioritized, :is_partitioned, :partition, :partition_worker,
+        :partition_rate, :partition_period, :app, :now, :now)
 on conflict (name) do update
-   set worker_concurrency = excluded.worker_concurrency, application_name = excluded.application_name,
-       updated_at = excluded.updated_at
+   set worker_concurrency = excluded.worker_concurrency, concurrency = excluded.concurrency,
+       rate_limit_max = excluded.rate_limit_max, rate_limit_period_sec = excluded.rate_limit_period_sec,
+       priority_enabled = excluded.priority_enabled, partition_queue = excluded.partition_queue,
+       partition_concurrency = excluded.partition_concurrency,
+       partition_worker_concurrency = excluded.partition_worker_concurrency,
+       partition_rate_limit_max = excluded.partition_rate_limit_max,
+       partition_rate_limit_period_sec = excluded.partition_rate_limit_period_sec,
+       application_name = excluded.application_name, updated_at = excluded.updated_at
+ where not :keeps
+
+-- name: pause_queues
+-- A queue that is paused twice was paused at the first time.
+insert into durust_paused_queues (name, paused_at)
+select q.name, :now from queues q where q.name = :name
+on conflict (name) do update set paused_at = paused_at
+
+-- name: unpause_queues
+delete from durust_paused_queues where name = :name
+
+-- name: find_queue
+select 1 from queues q where q.name = :name
+
+-- name: delete_queues
+delete from queues where name = :name
 
 -- name: start_workflows
 -- A direct start asks in the same statement whether its executor lives.
@@ -204,6 +230,100 @@ returning priority, created_at, workflow_uuid, executor_id, owner_xid, name,
           coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
           serialization, recovery_attempts, queue_name, application_version, created_at, :now,
           workflow_deadline_epoch_ms - :now
+
+-- name: find_waiting
+select 1 from workflow_status w where w.status = 'ENQUEUED' and w.queue_name = :queue limit 1
+
+-- name: count_grants
+-- What the claims of each partition took. A share of an executor that is dead counts no more.
+select g.partition,
+       coalesce(sum(g.ended_at is null and e.executor_id is not null), 0),
+       coalesce(sum(g.ended_at is null and g.executor_id = :executor), 0),
+       coalesce(sum(g.is_start and g.granted_at > :now - :span), 0),
+       coalesce(sum(g.is_start and g.granted_at > :now - :partition_span), 0),
+       min(case when g.is_start and g.granted_at > :now - :span then g.granted_at end),
+       min(case when g.is_start and g.granted_at > :now - :partition_span then g.granted_at end)
+  from durust_grants g
+  left join durust_executors e on e.executor_id = g.executor_id and e.state <> 'DEAD'
+ where g.token in (
+       select o.token from durust_grants o where o.queue = :queue and o.ended_at is null
+        union
+       select b.token from durust_grants b
+        where b.queue = :queue and b.is_start and b.granted_at > :now - max(:span, :partition_span))
+ group by g.partition
+
+-- name: list_partitions
+-- The keys on which work waits, from one on: an index probe for each.
+with recursive keys (key, number) as (
+    select min(w.queue_partition_key), 1
+      from workflow_status w
+     where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key >= :after
+     union all
+    select (select min(w.queue_partition_key)
+              from workflow_status w
+             where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key > k.key), k.number + 1
+      from keys k
+     where k.key is not null and k.number < :most
+)
+select k.key from keys k where k.key is not null
+
+-- name: find_candidates
+-- The first of a queue with a budget, or of one of its partitions.
+select w.priority, w.created_at, w.workflow_uuid, case when :is_partitioned then w.queue_partition_key end,
+       not w.rate_limited
+  from workflow_status w
+ where w.status = 'ENQUEUED' and w.queue_name = :queue
+   and (not :is_partitioned or w.queue_partition_key = :partition)
+   and w.name in (select json_extract(k.value, '$[0]') from json_each(:known) k)
+   and (w.application_name = :app or w.application_name is null)
+   and (w.application_version is null or w.application_version = (
+        select json_extract(k.value, '$[1]') from json_each(:known) k
+         where json_extract(k.value, '$[0]') = w.name))
+ order by w.priority, w.created_at, w.workflow_uuid
+ limit :limit
+
+-- name: claim_chosen
+update workflow_status
+   set status = 'PENDING', executor_id = :executor,
+       owner_xid = printf('%016x', :now * 1000) || '-' || lower(hex(randomblob(8))),
+       application_version = (
+           select json_extract(k.value, '$[1]') from json_each(:known) k
+            where json_extract(k.value, '$[0]') = workflow_status.name),
+       recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
+       rate_limited = 1,
+       workflow_deadline_epoch_ms = coalesce(
+           workflow_deadline_epoch_ms, :now + min(workflow_timeout_ms, 9223372036854775807 - :now))
+ where workflow_uuid = :id and status = 'ENQUEUED'
+returning workflow_uuid, executor_id, owner_xid, name,
+          coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
+          serialization, recovery_attempts, queue_name, application_version, created_at, :now,
+          workflow_deadline_epoch_ms - :now
+
+-- name: find_live
+select 1 from durust_executors e
+  join durust_leases l on l.executor_id = e.executor_id
+ where e.executor_id = :executor and e.state = 'LIVE' and l.boot_id = :boot and l.lease_until > :boottime
+
+-- name: store_grants
+insert into durust_grants (workflow_id, token, queue, partition, executor_id, granted_at, is_start)
+values (:id, :token, :queue, :partition, :executor, :now, :is_start)
+
+-- name: end_grants
+update durust_grants set ended_at = :now where token = :token and ended_at is null
+
+-- name: forget_grants
+-- No rate counts them any more, and nobody runs by them.
+delete from durust_grants
+ where token in (
+       select g.token
+         from durust_grants g
+        where g.granted_at <= :now - 1000 * max(:kept, coalesce((
+              select max(max(coalesce(q.rate_limit_period_sec, 0), coalesce(q.partition_rate_limit_period_sec, 0))) * 2
+                from queues q), 0))
+          and (g.ended_at is not null or not exists (
+               select 1 from durust_executors e where e.executor_id = g.executor_id and e.state <> 'DEAD'))
+        order by g.granted_at
+        limit :limit)
 
 -- name: read_history
 select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
@@ -411,7 +531,12 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
  order by e.executor_id
 
 -- name: list_queues
-select q.name, q.worker_concurrency from queues q order by q.name
+select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,
+       q.partition_queue, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,
+       q.partition_rate_limit_period_sec, q.application_name,
+       exists (select 1 from durust_paused_queues p where p.name = q.name)
+  from queues q
+ order by q.name
 
 -- name: data_version
 -- Changes when another connection, of this process or another, has committed.
