@@ -308,9 +308,8 @@ _KINDS: dict[type, _Kind] = {
         read=_all_recorded,
     ),
     StoreQueue: _Kind(
-        key=None,
-        # The last of one queue stands.
-        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(_by_key(writes, lambda write: write.name)))],
+        key=lambda write: write.name,
+        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(writes))],
         read=_all_recorded,
     ),
     PauseQueue: _Kind(key=lambda write: write.name, calls=_pauses, read=_named),

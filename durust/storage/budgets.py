@@ -68,6 +68,10 @@ class Budget:
         chosen = []
         for candidate in sorted(candidates):
             part = self._part(candidate.partition)
+            if self.room == 0:
+                break
+            if part.runs == 0:
+                continue
             if not part.admits(is_start=candidate.is_start) or not self.whole.admits(is_start=candidate.is_start):
                 self._is_held_back = True
                 continue
@@ -77,8 +81,8 @@ class Budget:
         return chosen
 
     def again_seconds(self) -> float | None:
-        """Return when a rate has room again for what it held back; None when it held nothing back."""
-        if not self._is_held_back:
+        """Return when a rate has room again for what it held back; None when it is not a rate that stands in the way."""
+        if not self._is_held_back or self.room == 0:
             return None
         ends = [each.first_ms + self.span_ms for each in self._used.values() if each.first_ms is not None]
         ends += [

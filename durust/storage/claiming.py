@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from durust import clock
 from durust.model.filters import ClaimRequest, QueueWant
@@ -67,7 +67,10 @@ class Claiming:
         free = request.limit - len(findings.granted)
         if free <= 0:
             return
-        [answer] = self._run([Call(SQL.claim_workflows, columns.claim_workflows(request, free), is_hot=True)])
+        # Of those that were asked already nothing more is taken here, but whether work still waits there is told.
+        wants = tuple(replace(want, limit=0) if want.name in findings.asked else want for want in request.queues)
+        params = columns.claim_workflows(replace(request, queues=wants, limit=free))
+        [answer] = self._run([Call(SQL.claim_workflows, params, is_hot=True)])
         for row in answer:
             if row[0] is not None:
                 findings.take(row, has_grant=False)

@@ -248,15 +248,15 @@ def scope(of: Scope) -> Params:
     return {"app": of.app_name, "names": texts(of.names)}
 
 
-def claim_workflows(request: ClaimRequest, limit: int | None = None) -> Params:
-    """Return the parameters of a claim from the queues without a budget, of *limit* rows at most."""
+def claim_workflows(request: ClaimRequest) -> Params:
+    """Return the parameters of a claim from the queues without a budget."""
     return scope(request.scope) | {
         "executor": request.executor_id,
         "versions": texts(request.versions),
         "queues": texts(queue.name for queue in request.queues),
         "limits": numbers(queue.limit for queue in request.queues),
         "running": numbers(queue.running for queue in request.queues),
-        "limit": request.limit if limit is None else limit,
+        "limit": request.limit,
         "internal": INTERNAL_QUEUE,
     }
 
@@ -267,6 +267,7 @@ def claim_budgeted(request: ClaimRequest, want: QueueWant, limit: int, after: st
         "executor": request.executor_id,
         "versions": texts(request.versions),
         "queue": want.name,
+        "internal": INTERNAL_QUEUE,
         "limit": limit,
         "running": want.running,
         "after": after,

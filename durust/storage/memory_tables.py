@@ -85,6 +85,9 @@ class Tables:
 
     def apply(self, write: Write) -> Outcome:
         """Do what one write asks for, whole or not at all."""
+        if isinstance(write, FinishWorkflow | ParkWorkflow | HandBack) and write.lease.has_grant:
+            # Also where the guard refuses the rest: its body has stopped, or is about to.
+            self.end_grant(write.lease.token)
         match write:
             case StartWorkflow():
                 return self._start(write)
@@ -192,7 +195,6 @@ class Tables:
             output=write.output,
             error=write.error,
         )
-        self.end_grant(write.lease.token)
         return Recorded()
 
     def _park(self, write: ParkWorkflow) -> Outcome:
@@ -200,7 +202,6 @@ class Tables:
             return fenced
         if self._is_lost(write):
             return HistoryLost()
-        self.end_grant(write.lease.token)
         row = self._unwind(write.lease, Event.PARK)
         self.waits[row.workflow_id] = write.waits
         self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
@@ -212,7 +213,6 @@ class Tables:
     def _hand_back(self, write: HandBack) -> Outcome:
         if fenced := self._fenced(write.lease):
             return fenced
-        self.end_grant(write.lease.token)
         self._unwind(write.lease, Event.HAND_BACK)
         return Recorded()
 

@@ -8,7 +8,6 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Protocol
 
-from durust.model.records import Lease
 from durust.model.status import PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
@@ -110,6 +109,8 @@ def commit(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
             answers = _record_steps(transaction, [write for _, write in group])
         else:
             answers = [_APPLY[kind](transaction, write) for _, write in group]
+            for _, write in group:
+                _end_grant_of(transaction, write)
         outcomes.update(zip((index for index, _ in group), answers, strict=True))
     return [outcomes[index] for index in range(len(writes))]
 
@@ -141,7 +142,6 @@ def _finish(transaction: Transaction, write: FinishWorkflow) -> Outcome:
         return _explain(transaction, write) or Recorded()
     values = {"id": write.lease.workflow_id, "output": write.output, "error": write.error}
     transaction.change(SQL.store_outputs, values)
-    _end_grant_of(transaction, write.lease)
     return Recorded()
 
 
@@ -149,7 +149,6 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
     params: dict[str, Param] = {"until": write.until_ms, "internal": INTERNAL_QUEUE}
     if not transaction.change(SQL.park_workflows, _guard(write) | params):
         return _explain(transaction, write) or Fenced()
-    _end_grant_of(transaction, write.lease)
     transaction.change(SQL.forget_waits, {"id": write.lease.workflow_id})
     for wait in write.waits if write.until_ms > transaction.now_ms else ():
         values: dict[str, Param] = {
@@ -166,7 +165,6 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
 
 def _hand_back(transaction: Transaction, write: HandBack) -> Outcome:
     changed = transaction.change(SQL.hand_back_workflows, {**_guard(write), "internal": INTERNAL_QUEUE})
-    _end_grant_of(transaction, write.lease)
     return Recorded() if changed else _explain(transaction, write) or Fenced()
 
 
@@ -290,9 +288,10 @@ def _end_grants(transaction: Transaction, write: EndGrants) -> Outcome:
     return Recorded()
 
 
-def _end_grant_of(transaction: Transaction, lease: Lease) -> None:
-    if lease.has_grant:
-        transaction.change(SQL.end_grants, {"token": lease.token})
+def _end_grant_of(transaction: Transaction, write: Write) -> None:
+    # Also where the guard refuses the rest: its body has stopped, or is about to.
+    if isinstance(write, FinishWorkflow | ParkWorkflow | HandBack) and write.lease.has_grant:
+        transaction.change(SQL.end_grants, {"token": write.lease.token})
 
 
 def _beat(transaction: Transaction, write: Beat) -> Outcome:

@@ -14,7 +14,9 @@ from durust.model.status import Status
 from durust.model.writes import (
     Beat,
     Diverged,
+    DeleteQueue,
     DrainExecutor,
+    EndGrants,
     Existing,
     Fenced,
     FinishWorkflow,
@@ -22,6 +24,7 @@ from durust.model.writes import (
     HistoryLost,
     Outcome,
     ParkWorkflow,
+    PauseQueue,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -126,7 +129,7 @@ class Walk:
         if self.executors:
             makers += [self.starting_directly]
         if self.leases:
-            makers += [self.recording] * 5 + [self.ending] * 3
+            makers += [self.recording] * 5 + [self.ending] * 3 + [self.ending_a_grant]
         return makers
 
     def starting(self) -> tuple[Write, Write]:
@@ -143,6 +146,7 @@ class Walk:
             delay_seconds=self.random.choice((0.0, 0.0, 0.0, LONG_SECONDS)),
             app_name=self.random.choice((self.app, self.app, self.app, f"other {self.seed}")),
             app_version=self.random.choice((None, None, "v1", "v2")),
+            partition_key=self.random.choice((None, "p", "q", "r")),
             creator=f"creator {self.random.randint(0, 2)}",
         )
         return write, write
@@ -171,10 +175,34 @@ class Walk:
                 Beat(tuple(self.executors), LONG_SECONDS),
                 DrainExecutor(name),
                 Retire((name, "du:other"), f"retired {self.random.randint(0, 9)}"),
-                StoreQueue(self.random.choice(self.queues()), self.random.choice((None, 1, 2)), self.app),
+                self.storing(),
+                self.storing(),
+                PauseQueue(self.random.choice(self.queues()), is_paused=self.random.random() < 0.3),
+                DeleteQueue(self.random.choice(self.queues())),
             )
         )
         return write, write
+
+    def storing(self) -> StoreQueue:
+        rates = self.random.choice((None, None, 2, 4)), self.random.choice((None, None, 1, 2))
+        return StoreQueue(
+            self.random.choice(self.queues()),
+            self.random.choice((None, None, 1, 2)),
+            self.app,
+            global_concurrency=self.random.choice((None, None, 1, 3)),
+            rate_limit=rates[0],
+            rate_period_seconds=rates[0] and LONG_SECONDS,
+            partition_queue=self.random.random() < 0.5,
+            partition_concurrency=self.random.choice((None, None, 1, 2)),
+            partition_worker_concurrency=self.random.choice((None, None, 1)),
+            partition_rate_limit=rates[1],
+            partition_rate_period_seconds=rates[1] and LONG_SECONDS,
+            keeps=self.random.random() < 0.2,
+        )
+
+    def ending_a_grant(self) -> tuple[Write, Write]:
+        leases = self.random.choice(self.leases)
+        return EndGrants((leases[0].token, "unknown")), EndGrants((leases[1].token, "unknown"))
 
     def recording(self) -> tuple[Write, Write]:
         place = self.random.randint(1, 4)
@@ -214,10 +242,16 @@ class Walk:
         names, versions = self.random.choice(((NAMES, ("v1", "v2")), (NAMES[:1], ("v1",))))
         # The queues' own limits decide, because which queue comes first is a provider's choice.
         request = want(by, *queues, each=self.random.randint(1, 3), names=names, versions=versions, app=self.app)
-        self.trace.append(f"claim {request}")
-        model, tested = (
-            {claimed.lease.workflow_id: claimed for claimed in side.provider.claim(request)} for side in self.sides
+        running = self.random.randint(0, 1)
+        request = replace(
+            request,
+            queues=tuple(replace(queue, running=running) for queue in request.queues),
+            budgeted_first=self.random.choice(((), queues)),
         )
+        self.trace.append(f"claim {request}")
+        answers = [side.provider.claim(request) for side in self.sides]
+        model, tested = ({claimed.lease.workflow_id: claimed for claimed in claims} for claims in answers)
+        self.compare("waits", *(claims.again_seconds is None for claims in answers))
         self.compare("claims", sorted(model), sorted(tested))
         for workflow_id in model:
             granted = model[workflow_id], tested[workflow_id]
@@ -327,6 +361,8 @@ def id_of(write: Write) -> str | None:
 def contended(write: Write, number: int) -> object:
     """Return what a write of a run may have to itself in its batch; *number* stands for everything else."""
     match write:
+        case StoreQueue() | PauseQueue() | DeleteQueue():
+            return "queue", write.name
         case RecordStep() | RecordSleep():
             return write.lease.workflow_id, write.place
         case FinishWorkflow() | ParkWorkflow() | HandBack():

@@ -590,7 +590,8 @@ with recursive me as materialized (
       from room r
      cross join lateral (
            select w.workflow_uuid, w.priority, w.created_at, not w.rate_limited as is_start,
-                  w.application_version is not null or w.forked_from is not null as may_have_run
+                  w.application_version is not null or w.forked_from is not null or %(queue)s = %(internal)s
+                  as may_have_run
              from dbos.workflow_status w
             where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.name = any(%(names)s::text[])
               and (w.application_name = %(app)s or w.application_name is null)
@@ -613,7 +614,8 @@ with recursive me as materialized (
             where k.key is not null) p
      cross join lateral (
            select w.workflow_uuid, w.priority, w.created_at, not w.rate_limited as is_start,
-                  w.application_version is not null or w.forked_from is not null as may_have_run
+                  w.application_version is not null or w.forked_from is not null or %(queue)s = %(internal)s
+                  as may_have_run
              from dbos.workflow_status w
             where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.queue_partition_key = p.key
               and w.name = any(%(names)s::text[])
@@ -684,8 +686,9 @@ with recursive me as materialized (
 -- and the last of the partitions that were looked at if there may be more behind it.
 select null, null, null, (select max(k.key) from keys k), null, null, null, current_setting('durust.budget', true),
        null, null,
-       case when exists (select from of_partition c where not c.is_in) or exists (
-                 select from of_queue c where not c.is_within)
+       case when (select count(*) from chosen) < r.most and (
+                 exists (select from of_partition c where not c.is_in)
+                 or exists (select from of_queue c where not c.is_within))
             then greatest(0, ceil(least(
                      (select min(b.first) + r.span from begun b), (select min(b.partition_first) + r.partition_span
                         from begun b)) - m.ms))::bigint end,
