@@ -81,7 +81,7 @@ class Budget:
         return chosen
 
     def again_seconds(self) -> float | None:
-        """Return when a rate has room again for what it held back; None when it is not a rate that stands in the way."""
+        """Return when a rate has room again for what it held back; None where no rate stands in the way."""
         if not self._is_held_back or self.room == 0:
             return None
         ends = [each.first_ms + self.span_ms for each in self._used.values() if each.first_ms is not None]

@@ -109,13 +109,11 @@ class Claim:
         return [row[0] for row in self._transaction.rows(SQL.list_partitions, params)]
 
     def _first(self, queue: str, partition: str | None, limit: int) -> list[Candidate]:
-        params: dict[str, Param] = {
-            "queue": queue,
-            "partition": partition,
-            "is_partitioned": partition is not None,
-            "limit": limit,
-        }
-        found = self._transaction.rows(SQL.find_candidates, self._params | params) if limit > 0 else []
+        if limit <= 0:
+            return []
+        params: dict[str, Param] = {"queue": queue, "partition": partition, "limit": limit}
+        statement = SQL.find_candidates if partition is None else SQL.find_partition_candidates
+        found = self._transaction.rows(statement, self._params | params)
         return [Candidate(*row) for row in found]
 
     def _grant(self, queue: str, chosen: Candidate) -> None:

@@ -13,8 +13,8 @@ from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
     Beat,
-    Diverged,
     DeleteQueue,
+    Diverged,
     DrainExecutor,
     EndGrants,
     Existing,

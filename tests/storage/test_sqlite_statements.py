@@ -23,11 +23,19 @@ OWN = {
     "add_durust_seq",
     "begin_write",
     "checkpoint",
+    "claim_chosen",
     "commit_write",
+    "count_grants",
     "data_version",
+    "find_candidates",
     "find_claimable",
+    "find_live",
+    "find_partition_candidates",
+    "find_queue",
+    "find_waiting",
     "forget_leases",
     "forget_waits",
+    "list_partitions",
     "make_migrations",
     "pick_purgeable",
     "purge_events",
@@ -39,6 +47,7 @@ OWN = {
     "purge_streams",
     "purge_waits",
     "register_leases",
+    "store_grants",
     "store_inputs",
     "store_outputs",
     "store_waits",
@@ -101,6 +110,18 @@ def test_a_claim_walks_its_index_in_order(connection: sqlite3.Connection) -> Non
 
     assert any("durust_claim_order" in step for step in steps)
     assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize("statement", [SQL.find_partition_candidates, SQL.list_partitions], ids=lambda each: each.name)
+def test_the_partitions_of_a_queue_are_found_by_their_keys(
+    connection: sqlite3.Connection, statement: Statement
+) -> None:
+    steps = plan(connection, statement, queue="a", partition="p", after="", most=10)
+
+    walks = [step for step in steps if step.startswith("SEARCH w ")]
+    assert walks
+    assert all("idx_workflow_status_partition_dequeue" in step for step in walks)
+    assert all("queue_partition_key" in step.split("(")[1] for step in walks)
 
 
 def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connection) -> None:

@@ -258,22 +258,37 @@ with recursive keys (key, number) as (
     select min(w.queue_partition_key), 1
       from workflow_status w
      where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key >= :after
+       and w.status in ('ENQUEUED', 'PENDING') and w.queue_partition_key is not null
      union all
     select (select min(w.queue_partition_key)
               from workflow_status w
-             where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key > k.key), k.number + 1
+             where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key > k.key
+               and w.status in ('ENQUEUED', 'PENDING') and w.queue_partition_key is not null), k.number + 1
       from keys k
      where k.key is not null and k.number < :most
 )
 select k.key from keys k where k.key is not null
 
 -- name: find_candidates
--- The first of a queue with a budget, or of one of its partitions.
-select w.priority, w.created_at, w.workflow_uuid, case when :is_partitioned then w.queue_partition_key end,
-       not w.rate_limited
+-- The first of a queue with a budget.
+select w.priority, w.created_at, w.workflow_uuid, null, not w.rate_limited
   from workflow_status w
  where w.status = 'ENQUEUED' and w.queue_name = :queue
-   and (not :is_partitioned or w.queue_partition_key = :partition)
+   and w.name in (select json_extract(k.value, '$[0]') from json_each(:known) k)
+   and (w.application_name = :app or w.application_name is null)
+   and (w.application_version is null or w.application_version = (
+        select json_extract(k.value, '$[1]') from json_each(:known) k
+         where json_extract(k.value, '$[0]') = w.name))
+ order by w.priority, w.created_at, w.workflow_uuid
+ limit :limit
+
+-- name: find_partition_candidates
+-- The first of one of its partitions. The conditions of the partial index stand here in its own words, as in the next
+-- statement: what follows from others is not used.
+select w.priority, w.created_at, w.workflow_uuid, w.queue_partition_key, not w.rate_limited
+  from workflow_status w
+ where w.status = 'ENQUEUED' and w.queue_name = :queue and w.queue_partition_key = :partition
+   and w.status in ('ENQUEUED', 'PENDING') and w.queue_partition_key is not null
    and w.name in (select json_extract(k.value, '$[0]') from json_each(:known) k)
    and (w.application_name = :app or w.application_name is null)
    and (w.application_version is null or w.application_version = (
