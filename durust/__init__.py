@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from durust.client import AsyncDurableClient, DurableClient
 from durust.context import DurableContext, SyncDurableContext
+from durust.debouncing import Debounced, debounce
 from durust.decorators import Step, Workflow, step, workflow
 from durust.durable import AsyncDurableEngine, DurableEngine
 from durust.errors import (
@@ -51,6 +52,7 @@ __all__ = [
     "AsyncDurableEngine",
     "AsyncWorkflowHandle",
     "Checkpoint",
+    "Debounced",
     "DurableClient",
     "DurableContext",
     "DurableEngine",
@@ -89,6 +91,7 @@ __all__ = [
     "WorkflowOptions",
     "WorkflowQueue",
     "WorkflowRow",
+    "debounce",
     "failpoint",
     "step",
     "workflow",

@@ -11,7 +11,16 @@ from durust.engine.ticket import ThreadTicket
 from durust.errors import InvalidArgument, ProviderUnavailable, QueueDeduplicated, WorkflowConflict
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
-from durust.model.writes import Duplicate, Existing, Outcome, Recorded, Refused, StartWorkflow
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    DebounceWorkflow,
+    Duplicate,
+    Existing,
+    Outcome,
+    Recorded,
+    Refused,
+    StartWorkflow,
+)
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 
@@ -50,6 +59,19 @@ class Admission:
         for index, holder in self._attach({index: (writes[index], holder) for index, holder in held.items()}).items():
             ids[index] = holder
         return ids
+
+    def debounce(self, write: DebounceWorkflow) -> str:
+        """Commit a debounced start and return the id of the run that it leads to. Raises like `admit`."""
+        start = write.start
+        outcome = self._journal.commit(write, COMMIT_SECONDS)
+        if isinstance(outcome, Duplicate):
+            raise WorkflowConflict(
+                f"the deduplication id {start.dedup_id!r} on queue {start.queue or INTERNAL_QUEUE!r}",
+                f"debounced calls of {start.name!r}",
+                f"workflow {outcome.workflow_id}, which does not wait for them; use another key",
+            )
+        demand_started(self._provider.name, start, outcome)
+        return (outcome.workflow_id if isinstance(outcome, Recorded) else None) or start.workflow_id
 
     def _commit(self, writes: Sequence[StartWorkflow]) -> list[Outcome]:
         if len(writes) == 1:

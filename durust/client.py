@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from durust.admission import Admission, checked, demand_started, one_by_one
 from durust.codec import UNTYPED, Codec
+from durust.debouncing import Debounced
 from durust.engine.current import in_body
 from durust.engine.outpost import Outpost
 from durust.errors import InvalidArgument, WorkflowNotFound
@@ -87,7 +88,7 @@ class DurableClient:
     def enqueue(
         self,
         queue: str | QueueDefinition,
-        workflow: str,
+        workflow: str | Debounced[..., Any],
         /,
         *args: Any,
         options: WorkflowOptions | None = None,
@@ -95,13 +96,17 @@ class DurableClient:
     ) -> WorkflowHandle[Any]:
         """Put a workflow on a queue and return its handle, once that is committed; idle workers are told at once.
 
+        A debounced one, `durust.debounce("name", ...)`, waits there for its time.
+
         Nobody needs to know the queue or the workflow yet: then it waits for a worker that does. An id that exists
         answers a handle to that workflow. Raises `SerializationError`, `QueueDeduplicated`, `WorkflowConflict` when the
         id stands for another workflow, `SchemaMismatch`, `ProviderUnavailable`.
         """
         chosen = checked(options)
-        write = self._queued(queue, workflow, args, kwargs, chosen)
-        return self._admit([write], [chosen])[0]
+        if isinstance(workflow, Debounced):
+            write = self._queued(queue, workflow.name, args, kwargs, chosen)
+            return self._handle(self._admission().debounce(workflow.write(write, chosen)))
+        return self._admit([self._queued(queue, workflow, args, kwargs, chosen)], [chosen])[0]
 
     def enqueue_many(
         self,
@@ -224,8 +229,10 @@ class DurableClient:
         return self._handle(write.workflow_id)
 
     def _admit(self, writes: list[StartWorkflow], options: list[WorkflowOptions]) -> list[WorkflowHandle[Any]]:
-        outpost = self._outpost
-        return [self._handle(one) for one in Admission(outpost.provider, outpost.journal).admit(writes, options)]
+        return [self._handle(one) for one in self._admission().admit(writes, options)]
+
+    def _admission(self) -> Admission:
+        return Admission(self._outpost.provider, self._outpost.journal)
 
     def _handle(self, workflow_id: str, type_: Any = None) -> WorkflowHandle[Any]:
         return WorkflowHandle(workflow_id, self._outpost, self._codec, UNTYPED if type_ is None else type_)
@@ -252,7 +259,7 @@ class AsyncDurableClient:
     async def enqueue(
         self,
         queue: str | QueueDefinition,
-        workflow: str,
+        workflow: str | Debounced[..., Any],
         /,
         *args: Any,
         options: WorkflowOptions | None = None,

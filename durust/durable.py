@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from durust.admission import checked, one_by_one
 from durust.context import make_context
+from durust.debouncing import Debounced, Startable
 from durust.decorators import Workflow
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop, see_through
@@ -217,10 +218,10 @@ class DurableEngine:
     # Starting workflows
 
     @overload
-    def run_workflow(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
+    def run_workflow(self, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
     @overload
     def run_workflow(
-        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+        self, workflow: Startable[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
     ) -> WorkflowHandle[R]: ...
     @overload
     def run_workflow(
@@ -229,13 +230,16 @@ class DurableEngine:
     def run_workflow(self, workflow: Any, /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
         """Start a workflow in this process and return its handle, once the start is committed.
 
-        When no slot is free it is queued instead. An id that exists already answers a handle to that workflow.
+        When no slot is free it is queued instead. An id that exists already answers a handle to that workflow. A
+        debounced one waits for its time on the internal queue.
         Raises `WorkflowNotRegistered`, `TypeError` for arguments that do not fit, `SerializationError`,
         `WorkflowConflict` when the id stands for another workflow, `ProviderUnavailable`.
         """
         engine = self._live("run_workflow")
         chosen = checked(kwargs.pop("options", None))
         starter = Starter(engine)
+        if isinstance(workflow, Debounced):
+            return starter.debounce(workflow, args, kwargs, chosen, None)
         definition = starter.definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
@@ -245,9 +249,11 @@ class DurableEngine:
         return starter.start_here(definition, encoded, chosen)
 
     @overload
-    def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def start(self, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def start(self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any) -> R: ...
+    def start(
+        self, workflow: Startable[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+    ) -> R: ...
     @overload
     def start(self, workflow: str, /, *args: Any, options: WorkflowOptions | None = None, **kwargs: Any) -> Any: ...
     def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -257,13 +263,13 @@ class DurableEngine:
 
     @overload
     def enqueue(
-        self, queue: str | WorkflowQueue, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self, queue: str | WorkflowQueue, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> WorkflowHandle[R]: ...
     @overload
     def enqueue(
         self,
         queue: str | WorkflowQueue,
-        workflow: Workflow[..., R],
+        workflow: Startable[..., R],
         /,
         *args: Any,
         options: WorkflowOptions | None,
@@ -289,6 +295,8 @@ class DurableEngine:
         starter = Starter(self._live("enqueue"))
         options = checked(kwargs.pop("options", None))
         name = starter.queue_name(queue)
+        if isinstance(workflow, Debounced):
+            return starter.debounce(workflow, args, kwargs, options, name)
         definition = starter.definition(workflow)
         encoded = starter.encode(definition, args, kwargs)
         return starter.enqueue(definition, [starter.queued(definition, encoded, options, name)], [options])[0]
@@ -430,11 +438,11 @@ class AsyncDurableEngine:
 
     @overload
     async def run_workflow(
-        self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> WorkflowHandle[R]: ...
     @overload
     async def run_workflow(
-        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+        self, workflow: Startable[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
     ) -> WorkflowHandle[R]: ...
     @overload
     async def run_workflow(
@@ -445,10 +453,10 @@ class AsyncDurableEngine:
         return await asyncio.to_thread(lambda: self._engine.run_workflow(workflow, *args, **kwargs))
 
     @overload
-    async def start(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    async def start(self, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     async def start(
-        self, workflow: Workflow[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
+        self, workflow: Startable[..., R], /, *args: Any, options: WorkflowOptions | None, **kwargs: Any
     ) -> R: ...
     @overload
     async def start(
@@ -460,13 +468,13 @@ class AsyncDurableEngine:
 
     @overload
     async def enqueue(
-        self, queue: str | WorkflowQueue, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs
+        self, queue: str | WorkflowQueue, workflow: Startable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> WorkflowHandle[R]: ...
     @overload
     async def enqueue(
         self,
         queue: str | WorkflowQueue,
-        workflow: Workflow[..., R],
+        workflow: Startable[..., R],
         /,
         *args: Any,
         options: WorkflowOptions | None,

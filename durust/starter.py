@@ -8,6 +8,7 @@ from typing import Any
 
 from durust.admission import COMMIT_SECONDS, Admission, demand_started
 from durust.codec import UNTYPED, Encoded
+from durust.debouncing import Debounced
 from durust.decorators import Workflow
 from durust.engine.current import CURRENT
 from durust.engine.engine import Engine
@@ -39,6 +40,8 @@ class Starter:
             )
         if isinstance(workflow, str):
             return self._engine.registry.get(workflow)
+        if isinstance(workflow, Debounced):
+            raise InvalidArgument("workflow", workflow.workflow, "is debounced, so its calls are made one by one")
         if not isinstance(workflow, Workflow):
             raise InvalidArgument(
                 "workflow", workflow, "must be a function decorated with @durust.workflow, or its name"
@@ -74,6 +77,20 @@ class Starter:
         """Commit queued starts and return their handles in order. Raises what the answer to a start says."""
         admission = Admission(self._engine.provider, self._engine.journal)
         return [self.handle(workflow_id, definition) for workflow_id in admission.admit(writes, options)]
+
+    def debounce(
+        self,
+        asked: Debounced[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: WorkflowOptions,
+        queue: str | None,
+    ) -> WorkflowHandle[Any]:
+        """Commit a debounced start and return the handle of the run that it leads to."""
+        definition = self.definition(asked.workflow)
+        encoded = self.encode(definition, args, kwargs)
+        write = asked.write(self.queued(definition, encoded, options, queue), options)
+        return self.handle(Admission(self._engine.provider, self._engine.journal).debounce(write), definition)
 
     def start_here(self, definition: Definition, encoded: Encoded, options: WorkflowOptions) -> WorkflowHandle[Any]:
         """Start a workflow in this process, in a slot that is taken already."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from durust import clock
 from durust.engine.audit import Audit
 from durust.engine.claimer import Claimer
-from durust.engine.hints import Ear, Herald
+from durust.engine.hints import Ear, Herald, work_in
 from durust.engine.identity import is_surely_gone, registration
 from durust.engine.journal import Journal
 from durust.engine.lease import OwnLease
@@ -28,6 +28,7 @@ from durust.model.records import Claimed, Swept
 from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
+    DebounceWorkflow,
     DrainExecutor,
     EndGrants,
     FinishWorkflow,
@@ -277,11 +278,13 @@ class Engine:
         for write, outcome in zip(writes, outcomes, strict=True):
             if not isinstance(outcome, Recorded):
                 continue
+            if hint := work_in(write, outcome):
+                hints.add(hint)
             if isinstance(write, StartWorkflow):
                 if write.delay_seconds:
                     self._expect(write.delay_seconds)
-                elif write.lease is None:
-                    hints.add(Hint("queue", write.queue or INTERNAL_QUEUE))
+            elif isinstance(write, DebounceWorkflow):
+                self._expect(write.period_seconds)
             elif isinstance(write, ParkWorkflow):
                 self._expect((write.until_ms - clock.now_ms()) / 1000)
             elif isinstance(write, FinishWorkflow):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
+from durust.model.writes import INTERNAL_QUEUE, DebounceWorkflow, Outcome, Recorded, StartWorkflow, Write
 from durust.storage.provider import Hint, Listener, StateProvider
 from durust.telemetry import emit
 
@@ -15,6 +16,17 @@ from durust.telemetry import emit
 GATHER_SECONDS = 0.005
 # How long the ear listens at a stretch; it is woken to stop, so this only bounds a lost wake-up.
 LISTEN_SECONDS = 1.0
+
+
+def work_in(write: Write, outcome: Outcome) -> Hint | None:
+    """Return what a committed write says to idle workers, if it gave them work."""
+    match write, outcome:
+        case StartWorkflow(lease=None), Recorded() if not write.delay_seconds:
+            return Hint("queue", write.queue or INTERNAL_QUEUE)
+        case DebounceWorkflow(start=start), Recorded(workflow_id=begun) if begun == start.workflow_id:
+            # A new run, which may have made way for itself by queueing one that was due.
+            return Hint("queue", start.queue or INTERNAL_QUEUE)
+    return None
 
 
 class Herald(Service):

@@ -8,11 +8,11 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 
-from durust.engine.hints import Ear, Herald
+from durust.engine.hints import Ear, Herald, work_in
 from durust.engine.journal import Journal
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, SchemaMismatch
-from durust.model.writes import INTERNAL_QUEUE, Outcome, Recorded, StartWorkflow, Write
+from durust.model.writes import Outcome, Write
 from durust.settings import Settings
 from durust.storage.listening import LateListener
 from durust.storage.provider import Hint, StateProvider
@@ -114,11 +114,8 @@ class _Parts:
         self._watcher.stop()
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
-        self._herald.tell(
-            Hint("queue", write.queue or INTERNAL_QUEUE)
-            for write, outcome in zip(writes, outcomes, strict=True)
-            if isinstance(outcome, Recorded) and isinstance(write, StartWorkflow) and not write.delay_seconds
-        )
+        words = (work_in(write, outcome) for write, outcome in zip(writes, outcomes, strict=True))
+        self._herald.tell(word for word in words if word)
 
     def _heard(self, hint: Hint) -> None:
         if hint.kind != "queue":

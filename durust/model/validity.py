@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.writes import APPLY_ORDER, FinishWorkflow, RecordStep, StartWorkflow, Wait, Write
+from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, RecordStep, StartWorkflow, Wait, Write
 
 # The canonical columns of these are four bytes wide on Postgres, so no provider takes more.
 _INT4_MAX = 2**31 - 1
@@ -43,6 +43,8 @@ def refusal(write: Write) -> str | None:
             return f"a run cannot finish as {status}"
         case StartWorkflow(lease=lease, queue=None, dedup_id=str()) if lease is not None:
             return "a deduplication id belongs to a queue, and a direct start without one has none"
+        case DebounceWorkflow(start=start) if start.dedup_id is None or start.lease is not None:
+            return "a debounced start waits under a deduplication id, and under no lease"
     return _first_fault(write)
 
 

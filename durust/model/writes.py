@@ -43,6 +43,25 @@ class StartWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
+class DebounceWorkflow:
+    """Start a workflow some time after the last such write, or hand *start* to the run that waits for that.
+
+    The deduplication id of *start* is the key. A debounced run that waits under it, of this workflow and application,
+    takes over all that *start* says, but for its id; then it waits *period_seconds* from now on, and at the latest
+    until *limit_seconds* after its first write. When none waits, or its time has come, a new one begins to wait.
+
+    Answers `Recorded` with the id of the run, `Existing` (the id of a new one is taken) or `Duplicate` (the
+    deduplication id is held by anything else). The run keeps the creator of its last write, so a repeated one changes
+    nothing until another write has come in between.
+    """
+
+    start: StartWorkflow
+    period_seconds: float
+    limit_seconds: float | None = None
+    """Counts when a new run begins to wait; later writes do not change its limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordStep:
     """Record how a step ended, at its place.
 
@@ -236,6 +255,7 @@ APPLY_ORDER: tuple[type, ...] = (
     PauseQueue,
     DeleteQueue,
     StartWorkflow,
+    DebounceWorkflow,
     RecordStep,
     RecordSleep,
     FinishWorkflow,
@@ -250,6 +270,7 @@ APPLY_ORDER: tuple[type, ...] = (
 RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack
 Write = (
     StartWorkflow
+    | DebounceWorkflow
     | RunWrite
     | EndGrants
     | RegisterExecutor
@@ -270,6 +291,8 @@ class Recorded:
     """The database's time at the write, where the write asks for it (a start); else 0."""
     output: str | None = None
     """What the database computed for the record (a sleep's instant); else None."""
+    workflow_id: str | None = None
+    """The run that the write led to, where another may stand for it (a debounced start); else None."""
 
 
 @dataclass(frozen=True, slots=True)

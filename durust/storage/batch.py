@@ -12,6 +12,7 @@ from durust.model.writes import (
     APPLY_ORDER,
     Alive,
     Beat,
+    DebounceWorkflow,
     DeleteQueue,
     Diverged,
     DrainExecutor,
@@ -36,7 +37,7 @@ from durust.model.writes import (
     StoreQueue,
     Write,
 )
-from durust.storage import columns, rows, statements
+from durust.storage import columns, debounces, rows, statements
 from durust.storage.links import Call, Row
 
 SQL = statements.load("postgres")
@@ -134,6 +135,7 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     """Answer what did not come back by what stands now."""
     runs = [item for item in unanswered if isinstance(item[1], _GUARDED)]
     starts = [item for item in unanswered if isinstance(item[1], StartWorkflow)]
+    debounced = [item for item in unanswered if isinstance(item[1], DebounceWorkflow)]
     answers: Answers = {}
     if runs:
         call = Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
@@ -141,6 +143,11 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     if starts:
         call = Call(SQL.classify_starts, columns.classify_starts([write for _, write in starts]))
         answers |= _explained(starts, run([call])[0], _explain_start)
+    if debounced:
+        met = debounces.meeting(debounced)
+        call = Call(SQL.classify_debounces, columns.debounce_workflows([debounces.merged(each) for each in met]))
+        for writes, row in zip(met, run([call])[0], strict=True):
+            answers |= _explain_debounce(writes, row)
     return answers
 
 
@@ -202,6 +209,19 @@ def _explain_start(write: StartWorkflow, row: Row) -> Outcome | None:
     return Fenced() if write.lease and executor_state != "LIVE" else None
 
 
+def _explain_debounce(writes: debounces.Group, row: Row) -> Answers:
+    """Return why the debounced starts of one key did not come back; nothing for those that should be sent again."""
+    own, is_waiting, holder, *record = row
+    if own is not None:
+        return {index: Recorded(workflow_id=own) for index, _ in writes}
+    if is_waiting:
+        return {}
+    if record[0] is not None:
+        # Only the first one asked for that id; the others go on without it.
+        return {writes[0][0]: Existing(rows.workflow(record))}
+    return {} if holder is None else {index: Duplicate(holder) for index, _ in writes}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +244,18 @@ def _by_place(found: Group, results: Results) -> Answers:
 def _starts(found: Group, results: Results) -> Answers:
     came_back = {row[0]: Duplicate(row[2]) if row[1] is None else Recorded(now_ms=row[1]) for row in results[0]}
     return {index: came_back[write.workflow_id] for index, write in found if write.workflow_id in came_back}
+
+
+def _debounces(found: Group, results: Results) -> Answers:
+    came_back = {row[0]: Recorded(workflow_id=row[1]) if row[1] else Duplicate(row[2]) for row in results[1]}
+    # The last write of a key was sent for all of them.
+    return {
+        index: came_back[last.start.creator]
+        for writes in debounces.meeting(found)
+        for last in (writes[-1][1],)
+        if last.start.creator in came_back
+        for index, _ in writes
+    }
 
 
 def _all_recorded(found: Group, _results: Results) -> Answers:
@@ -291,6 +323,12 @@ def _and_end_grants(calls: list[Call], writes: list[Any]) -> list[Call]:
     return [*calls, Call(SQL.end_grants, columns.end_grants(tokens), is_hot=True)] if tokens else calls
 
 
+def _debouncing(writes: list[DebounceWorkflow]) -> list[Call]:
+    """Return two calls: what is due leaves its key, then, in a later snapshot, bounce what waits or begin anew."""
+    params = columns.debounce_workflows([debounces.merged(each) for each in debounces.meeting(list(enumerate(writes)))])
+    return [Call(SQL.queue_overdue, params, is_hot=True), Call(SQL.debounce_workflows, params, is_hot=True)]
+
+
 def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack) -> str:
     return write.lease.workflow_id
 
@@ -323,6 +361,7 @@ _KINDS: dict[type, _Kind] = {
         calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes), is_hot=True)],
         read=_starts,
     ),
+    DebounceWorkflow: _Kind(key=None, calls=_debouncing, read=_debounces),
     RecordStep: _Kind(
         key=_place_of,
         calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes), is_hot=True)],

@@ -10,6 +10,7 @@ from durust.model.records import Lease
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Beat,
+    DebounceWorkflow,
     DeleteQueue,
     DrainExecutor,
     FinishWorkflow,
@@ -131,6 +132,16 @@ def start_workflows(writes: Sequence[StartWorkflow]) -> Params:
         "partitions": texts(write.partition_key for write in writes),
         "schedules": texts(write.schedule_name for write in writes),
         "inputs": texts(write.inputs for write in writes),
+    }
+
+
+def debounce_workflows(writes: Sequence[DebounceWorkflow]) -> Params:
+    """Return the columns of debounced starts; those of a start that they have no use for stand there unused."""
+    return start_workflows([write.start for write in writes]) | {
+        "periods": numbers(milliseconds(write.period_seconds) for write in writes),
+        "limits": numbers(
+            None if write.limit_seconds is None else milliseconds(write.limit_seconds) for write in writes
+        ),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from durust.model.writes import APPLY_ORDER, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
+from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
 
 # Written in well under a second, also beside others. Several values of the largest size took longer together than a
 # statement of Postgres may, and a batch that comes too late is sent again for ever; on SQLite nobody else could write.
@@ -23,6 +23,8 @@ def is_too_large(writes: Sequence[Write]) -> bool:
             size += len(write.output or write.error or "")
         elif isinstance(write, StartWorkflow):
             size += len(write.inputs or "")
+        elif isinstance(write, DebounceWorkflow):
+            size += len(write.start.inputs or "")
     return size > BATCH_CHARACTERS_MAX
 
 

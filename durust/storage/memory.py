@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from durust import clock
 from durust.errors import ProviderUnavailable
@@ -22,7 +23,8 @@ from durust.model.filters import (
 from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
 from durust.model.status import DELAYED, PENDING
 from durust.model.validity import refusal
-from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, Outcome, Refused, Write
+from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
+from durust.storage import debounces
 from durust.storage.listening import LocalListener
 from durust.storage.memory_claims import Claim, steps_of
 from durust.storage.memory_tables import Tables, bare, is_in
@@ -32,8 +34,6 @@ from durust.storage.provider import Hint, Listener, Writer
 REAP_LIMIT = 64
 # Of executors only: ids of this form are durust's, others belong to another library's processes.
 OWN_PREFIX = "du:"
-
-_RANK = {kind: rank for rank, kind in enumerate(APPLY_ORDER)}
 
 
 class InMemoryProvider:
@@ -80,10 +80,19 @@ class InMemoryProvider:
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply *writes* as one transaction, by type and within a type in their order."""
         outcomes: dict[int, Outcome] = {}
+        groups: dict[type, list[tuple[int, Any]]] = {}
+        for place, write in enumerate(writes):
+            reason = refusal(write)
+            if reason:
+                outcomes[place] = Refused(reason)
+            else:
+                groups.setdefault(type(write), []).append((place, write))
         with self._transaction():
-            for place, write in sorted(enumerate(writes), key=lambda item: _RANK[type(item[1])]):
-                reason = refusal(write)
-                outcomes[place] = Refused(reason) if reason else self._tables.apply(write)
+            for kind in APPLY_ORDER:
+                if kind is DebounceWorkflow:
+                    outcomes |= debounces.answers(groups.get(kind, []), self._tables.apply)
+                else:
+                    outcomes |= {place: self._tables.apply(write) for place, write in groups.get(kind, ())}
         return [outcomes[place] for place in range(len(writes))]
 
     def claim(self, request: ClaimRequest) -> Claims:

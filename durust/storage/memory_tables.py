@@ -15,6 +15,7 @@ from durust.model.writes import (
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    DebounceWorkflow,
     DeleteQueue,
     Diverged,
     DrainExecutor,
@@ -77,6 +78,8 @@ class Tables:
     waits: dict[str, tuple[Wait, ...]] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
     queues: dict[str, QueueRow] = field(default_factory=dict)
+    debounced: dict[str, int | None] = field(default_factory=dict)
+    """The debounced workflows, each with the instant until which it waits at the latest."""
     grants: dict[str, Grant] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     """The workflows that were started under a budget; when they go on they do not start again."""
@@ -91,6 +94,8 @@ class Tables:
         match write:
             case StartWorkflow():
                 return self._start(write)
+            case DebounceWorkflow():
+                return self._debounce(write)
             case RecordStep() | RecordSleep():
                 return self._record(write)
             case FinishWorkflow():
@@ -160,6 +165,50 @@ class Tables:
             inputs=write.inputs,
         )
         return Recorded(now)
+
+    def _debounce(self, write: DebounceWorkflow) -> Outcome:
+        start = write.start
+        if own := next((key for key in self.debounced if self.workflows[key].creator == start.creator), None):
+            return Recorded(workflow_id=own)
+        until = self.now_ms + round(write.period_seconds * 1000)
+        waiting = self._waiting(start)
+        if waiting is not None and (waiting.delay_until_ms or 0) <= self.now_ms:
+            self.fall_due(waiting.workflow_id)
+        elif waiting is not None:
+            self.workflows[waiting.workflow_id] = replace(
+                waiting,
+                creator=start.creator,
+                app_name=start.app_name,
+                app_version=start.app_version,
+                inputs=start.inputs,
+                serialization=start.serialization,
+                priority=start.priority,
+                timeout_ms=start.timeout_ms,
+                deadline_ms=start.deadline_ms,
+                partition_key=start.partition_key,
+                schedule_name=start.schedule_name,
+                delay_until_ms=_earlier(until, self.debounced[waiting.workflow_id]),
+                updated_at_ms=self.now_ms,
+            )
+            return Recorded(workflow_id=waiting.workflow_id)
+        outcome = self._start(start)
+        if isinstance(outcome, Recorded):
+            limit = write.limit_seconds
+            latest = None if limit is None else self.now_ms + round(limit * 1000)
+            row = self.workflows[start.workflow_id]
+            delayed = replace(row, status=DELAYED, delay_until_ms=_earlier(until, latest))
+            self.workflows[start.workflow_id], self.debounced[start.workflow_id] = delayed, latest
+            return Recorded(workflow_id=start.workflow_id)
+        return outcome
+
+    def _waiting(self, start: StartWorkflow) -> WorkflowRow | None:
+        """Return the debounced run that waits for what *start* says, whether its time has come or not."""
+        queue = start.queue or INTERNAL_QUEUE
+        for row in (self.workflows[key] for key in self.debounced):
+            is_there = row.status is DELAYED and (row.queue, row.dedup_id) == (queue, start.dedup_id)
+            if is_there and row.name == start.name and row.app_name in {None, start.app_name}:
+                return row
+        return None
 
     def _record(self, write: RecordStep | RecordSleep) -> Outcome:
         new = _checkpoint(write, self.now_ms)
@@ -317,9 +366,10 @@ class Tables:
         return len(old)
 
     def fall_due(self, workflow_id: str) -> WorkflowRow:
-        """Queue a delayed row; it waits for nothing any more."""
+        """Queue a delayed row; it waits for nothing any more, and a debounced one leaves its key to the next."""
         self.waits.pop(workflow_id, None)
-        return self.move(workflow_id, Event.DUE, delay_until_ms=None, updated_at_ms=self.now_ms)
+        dedup_id = None if workflow_id in self.debounced else self.workflows[workflow_id].dedup_id
+        return self.move(workflow_id, Event.DUE, delay_until_ms=None, dedup_id=dedup_id, updated_at_ms=self.now_ms)
 
     def retire(self, executor_ids: Iterable[str], why: str) -> Released:
         """Declare executors DEAD and release what they hold."""
@@ -338,7 +388,7 @@ class Tables:
 
     def forget(self, workflow_id: str) -> None:
         """Remove a workflow with all that is its own."""
-        for table in (self.workflows, self.history, self.waits):
+        for table in (self.workflows, self.history, self.waits, self.debounced):
             table.pop(workflow_id, None)
 
     def long_dead(self, app_name: str, seconds: float) -> list[str]:
@@ -371,6 +421,10 @@ def bare(row: WorkflowRow, *, inputs: bool = False, outputs: bool = False) -> Wo
         output=row.output if outputs else None,
         error=row.error if outputs else None,
     )
+
+
+def _earlier(instant_ms: int, other_ms: int | None) -> int:
+    return instant_ms if other_ms is None else min(instant_ms, other_ms)
 
 
 def deadline(standing_ms: int | None, timeout_ms: int | None, now_ms: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from durust.model.writes import (
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    DebounceWorkflow,
     DeleteQueue,
     Diverged,
     DrainExecutor,
@@ -39,7 +40,7 @@ from durust.model.writes import (
     StoreQueue,
     Write,
 )
-from durust.storage import rows, statements
+from durust.storage import debounces, rows, statements
 from durust.storage.links import Param, Row
 from durust.storage.statements import Statement
 
@@ -104,7 +105,10 @@ def commit(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
     for index, write in enumerate(writes):
         groups.setdefault(type(write), []).append((index, write))
     for kind in APPLY_ORDER:
-        group = groups.get(kind, ())
+        group = groups.get(kind, [])
+        if kind is DebounceWorkflow:
+            outcomes |= debounces.answers(group, partial(_debounce, transaction))
+            continue
         if kind is RecordStep and group:
             answers = _record_steps(transaction, [write for _, write in group])
         else:
@@ -203,12 +207,19 @@ def _record_of(write: RecordStep) -> object:
 
 def start(transaction: Statements, write: StartWorkflow) -> Outcome:
     """Start one workflow."""
+    values = _start_values(write)
+    if transaction.change(SQL.start_workflows, values):
+        transaction.change(SQL.store_inputs, {"id": write.workflow_id, "inputs": write.inputs})
+        return Recorded(now_ms=transaction.now_ms)
+    return _standing(transaction, write, values)
+
+
+def _start_values(write: StartWorkflow) -> dict[str, Param]:
     lease = write.lease
-    queue = write.queue if lease else write.queue or INTERNAL_QUEUE
-    values: dict[str, Param] = {
+    return {
         "id": write.workflow_id,
         "name": write.name,
-        "queue": queue,
+        "queue": write.queue if lease else write.queue or INTERNAL_QUEUE,
         "priority": write.priority,
         "dedup": write.dedup_id,
         "delay": 0 if lease else round(write.delay_seconds * 1000),
@@ -223,15 +234,33 @@ def start(transaction: Statements, write: StartWorkflow) -> Outcome:
         "partition": write.partition_key,
         "schedule": write.schedule_name,
     }
-    if transaction.change(SQL.start_workflows, values):
-        transaction.change(SQL.store_inputs, {"id": write.workflow_id, "inputs": write.inputs})
-        return Recorded(now_ms=transaction.now_ms)
+
+
+def _standing(transaction: Statements, write: StartWorkflow, values: Params) -> Outcome:
+    """Return what stands for a start that changed nothing."""
     [(holder, *record)] = transaction.rows(SQL.classify_starts, values)
     if record[0] is not None:
         standing = rows.workflow(record)
         is_own_retry = standing.creator == write.creator
         return Recorded(now_ms=standing.created_at_ms) if is_own_retry else Existing(standing)
     return Fenced() if holder is None else Duplicate(holder)
+
+
+def _debounce(transaction: Transaction, write: DebounceWorkflow) -> Outcome:
+    start = write.start
+    limit = write.limit_seconds
+    values = _start_values(start) | {
+        "period": round(write.period_seconds * 1000),
+        "latest": None if limit is None else transaction.now_ms + round(limit * 1000),
+    }
+    for (own,) in transaction.rows(SQL.find_debounce, values):
+        return Recorded(workflow_id=own)
+    transaction.change(SQL.queue_overdue, values)
+    found = transaction.rows(SQL.bounce_workflows, values) or transaction.rows(SQL.debounce_workflows, values)
+    for (workflow_id,) in found:
+        transaction.change(SQL.store_inputs, {"id": workflow_id, "inputs": start.inputs})
+        return Recorded(workflow_id=workflow_id)
+    return _standing(transaction, start, values)
 
 
 def _register(transaction: Transaction, write: RegisterExecutor) -> Outcome:

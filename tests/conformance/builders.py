@@ -12,6 +12,7 @@ from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged
 from durust.model.status import Status
 from durust.model.writes import (
     Beat,
+    DebounceWorkflow,
     FinishWorkflow,
     HandBack,
     Outcome,
@@ -96,6 +97,13 @@ def start(
         "app_version": None,
     }
     return StartWorkflow(workflow_id, lease=lease, queue=None if lease else queue, **(values | fields))
+
+
+def debounce(
+    workflow_id: str = "", *, key: str = "key", period: float = LONG_SECONDS, limit: float | None = None, **fields: Any
+) -> DebounceWorkflow:
+    """Return the write that debounces a workflow of the queue under *key*."""
+    return DebounceWorkflow(start(workflow_id, **({"dedup_id": f"{NAME}-{key}"} | fields)), period, limit)
 
 
 def make_enqueued(provider: StateProvider, workflow_id: str = "", **fields: Any) -> str:

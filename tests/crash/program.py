@@ -24,6 +24,11 @@ SLEEP_SECONDS = 0.15
 LULL_SECONDS = 2.0
 NO_PATIENCE_SECONDS = 0.01
 RESULT_SECONDS_MAX = 40.0
+# Until long after the test, and until the next process has started.
+DEBOUNCE_SECONDS = 600.0
+HURRY_SECONDS = 0.1
+# An input that was replaced: whoever runs with it leaves the third step out, which the judge sees.
+STALE = "stale"
 
 ledger = Ledger(Path(os.environ["CRASH_LEDGER"]))
 lull = threading.Event()
@@ -51,7 +56,7 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     if kind == "lull" and leaving.is_set():
         lull.set()
         clock.pause(LULL_SECONDS)
-    return [*values, ctx.step("step 3", effect, 3, ctx.attempt)]
+    return values if kind == STALE else [*values, ctx.step("step 3", effect, 3, ctx.attempt)]
 
 
 @durust.workflow(name="async")
@@ -62,7 +67,7 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     if kind == "lull" and leaving.is_set():
         lull.set()
         await asyncio.sleep(LULL_SECONDS)
-    return [*values, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
+    return values if kind == STALE else [*values, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
 
 
 @durust.workflow(name=PAST)
@@ -92,6 +97,26 @@ def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
     engine.enqueue(QUEUE, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
 
 
+def stale(engine: durust.DurableEngine, name: str, _kind: str) -> None:
+    """Make a debounced call with an input that a later one replaces."""
+    _debounce(engine, name, STALE, DEBOUNCE_SECONDS)
+
+
+def debounce(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Make a debounced call whose time does not come."""
+    _debounce(engine, name, kind, DEBOUNCE_SECONDS)
+
+
+def hurry(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Make a debounced call whose time comes soon."""
+    _debounce(engine, name, kind, HURRY_SECONDS)
+
+
+def _debounce(engine: durust.DurableEngine, name: str, kind: str, period: float) -> None:
+    call = durust.debounce(name, key="crash", period=period)
+    engine.enqueue(QUEUE, call, kind, options=durust.WorkflowOptions(workflow_id=ID))
+
+
 def work(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
     """Serve the queue until the workflow has ended."""
     _tell(engine.retrieve_workflow(ID))
@@ -114,7 +139,17 @@ def _tell(handle: durust.WorkflowHandle[list[str]]) -> None:
     print(json.dumps(handle.get_result(RESULT_SECONDS_MAX)), flush=True)
 
 
-ROLES = {"enqueue": enqueue, "work": work, "start": start, "drain": drain, "past": past}
+ROLES = {
+    "enqueue": enqueue,
+    "stale": stale,
+    "debounce": debounce,
+    "hurry": hurry,
+    "work": work,
+    "start": start,
+    "drain": drain,
+    "past": past,
+}
+SERVING = {"work", "start", "drain", "past"}
 
 
 def main(role: str, name: str, kind: str) -> None:
@@ -126,7 +161,7 @@ def main(role: str, name: str, kind: str) -> None:
         # As a process of another host looks to this one: only its lease tells whether it lives.
         clock.boot_id = lambda: "elsewhere"
     # Who only enqueues serves no queue.
-    queues = () if role == "enqueue" else None
+    queues = None if role in SERVING else ()
     with durust.DurableEngine(queues=queues) as engine:
         ROLES[role](engine, name, kind)
 

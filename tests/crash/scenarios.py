@@ -29,7 +29,7 @@ class Scenario:
     after: tuple[Part, ...]
     before: tuple[Part, ...] = ()
     kind: str = "plain"
-    """What the workflow does between its second and its third step: nothing, `sleep`, or a `lull`."""
+    """What the workflow does between its second and its third step: nothing, `sleep`, or a `lull`; or `stale`."""
     is_new: bool = False
     """Whether the database is empty when the victim starts."""
     forgets_executors: bool = False
@@ -38,12 +38,17 @@ class Scenario:
 
 ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
 KILLED = Part("start", BETWEEN_STEPS)
+# A call that another one is to replace, one that waits for long, and one whose time comes soon.
+STALE, DEBOUNCE, HURRY = Part("stale"), Part("debounce"), Part("hurry")
 
 SCENARIOS = {
     "new": Scenario(ENQUEUE, after=(ENQUEUE, WORK), is_new=True),
     "client": Scenario(ENQUEUE, after=(ENQUEUE, WORK)),
     "queued": Scenario(WORK, before=(ENQUEUE,), after=(WORK,)),
     "direct": Scenario(START, after=(START,)),
+    "first call": Scenario(DEBOUNCE, after=(HURRY, WORK)),
+    "next call": Scenario(DEBOUNCE, before=(STALE,), after=(HURRY, WORK)),
+    "last call": Scenario(HURRY, before=(STALE,), after=(WORK,)),
     "sleep": Scenario(START, after=(START,), kind="sleep"),
     "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
     "drain": Scenario(Part("drain"), after=(START,), kind="lull"),

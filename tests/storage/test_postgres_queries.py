@@ -22,6 +22,9 @@ CREATING = {SQL.create_own_schema, SQL.create_migrations}
 COUNT_PLANS = Statement("count_plans", "select generic_plans, custom_plans from pg_prepared_statements", writes=False)
 # What fetches workflows by their ids, batch after batch, with a plan that the connection keeps.
 BY_ID = [SQL.record_steps, SQL.record_sleeps, SQL.finish_workflows, SQL.park_workflows, SQL.hand_back_workflows]
+# What fetches them by another key as well, each of which has an index.
+BY_KEY = [SQL.queue_overdue, SQL.debounce_workflows]
+KEYS = ("workflow_status_pkey", "uq_workflow_status_dedup_id", "durust_debounces")
 
 
 @pytest.mark.parametrize("statement", [each for each in SQL if each not in CREATING], ids=lambda each: each.name)
@@ -56,6 +59,21 @@ def test_a_plan_that_was_made_for_empty_tables_fetches_rows_by_their_ids(
     scans = [line for (line,) in plan if "Scan" in line and " on workflow_status" in line]
     assert scans
     assert [scan for scan in scans if "workflow_status_pkey" not in scan] == []
+
+
+@pytest.mark.parametrize("stage", ["fresh", "analysed"])
+@pytest.mark.parametrize("statement", BY_KEY, ids=lambda each: each.name)
+def test_a_plan_that_was_made_for_empty_tables_fetches_debounced_runs_by_their_keys(
+    provider: PostgresProvider, race: Race, statement: Statement, stage: str
+) -> None:
+    if stage == "analysed":
+        race.observer.do("vacuum analyze")
+
+    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(statement.sql)[0].decode()}")
+
+    scans = [line for (line,) in plan if "Scan" in line and " on workflow_status" in line]
+    assert scans
+    assert [scan for scan in scans if not any(f"using {key} " in scan for key in KEYS)] == []
 
 
 @pytest.mark.covers(189)

@@ -34,6 +34,7 @@ SURFACE = {
     "durust.admission",
     "durust.client",
     "durust.context",
+    "durust.debouncing",
     "durust.decorators",
     "durust.durable",
     "durust.handle",

@@ -6,5 +6,6 @@ alter table dbos.notifications add column if not exists durust_seq bigint;
 alter table dbos.notifications alter column durust_seq set default nextval('durust.notifications_seq');
 alter table dbos.streams add column if not exists durust_key text;
 create unique index if not exists durust_stream_keys on dbos.streams (durust_key) where durust_key is not null;
+create index if not exists durust_debounces on dbos.workflow_status (creator_xid) where is_debounced;
 create index if not exists durust_claim_order on dbos.workflow_status (queue_name, priority, created_at, workflow_uuid)
     where status = 'ENQUEUED';

@@ -4,7 +4,7 @@
 --
 -- In `mine` each row is fetched by its id, locked as it stands now, and only then judged. The `offset 0` keeps the
 -- judgement out of that fetch: with it inside, a plan that was made while few rows were PENDING would walk all of those
--- for each id, for as long as the connection keeps the plan.
+-- for each id, for as long as the connection keeps the plan. A fetch by another key is written in the same way.
 
 -- name: register_executors
 -- Executor and lease appear together, and a repeated registration changes neither.
@@ -144,6 +144,132 @@ select i.id, null, d.workflow_uuid
   from input i
   join dbos.workflow_status d on d.queue_name = i.queue and d.deduplication_id = i.dedup
  where i.dedup is not null
+   and not exists (select from dbos.workflow_status w where w.workflow_uuid = i.id)
+
+-- name: queue_overdue
+-- First of two statements: a debounced run that is due leaves its key to the next one, whether a sweep has come by or
+-- not. What somebody holds is left: the second statement waits for him.
+with found as materialized (
+    select w.workflow_uuid
+      from unnest(%(queues)s::text[], %(dedups)s::text[], %(names)s::text[], %(apps)s::text[])
+           as i(queue, dedup, name, app)
+     cross join lateral (
+           select s.workflow_uuid, s.status, s.is_debounced, s.name, s.application_name
+             from dbos.workflow_status s
+            where s.queue_name = i.queue and s.deduplication_id = i.dedup
+           offset 0) w
+     where w.status = 'DELAYED' and w.is_debounced and w.name = i.name
+       and (w.application_name = i.app or w.application_name is null)
+     order by w.workflow_uuid
+), pick as materialized (
+    select f.workflow_uuid
+      from found f
+     cross join lateral (
+           select s.status, s.deduplication_id, s.delay_until_epoch_ms
+             from dbos.workflow_status s
+            where s.workflow_uuid = f.workflow_uuid
+           offset 0
+              for no key update skip locked) w
+     where w.status = 'DELAYED' and w.deduplication_id is not null
+       and coalesce(w.delay_until_epoch_ms, 0) <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', delay_until_epoch_ms = null, deduplication_id = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+
+-- name: debounce_workflows
+-- Second of two statements: the run that waits under the key takes over what the call says, decided on the locked row;
+-- where none waits, a new one begins to. The row keeps the creator of its last write: by that a write which comes again
+-- is recognized, whatever became of the run since. Of two first calls one waits here for the other's commit and gets no
+-- answer; sent again, it finds him waiting. Who else holds the key is told from here, because the batch may end him
+-- later on.
+with input as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[], %(dedups)s::text[],
+           %(versions)s::text[], %(apps)s::text[], %(formats)s::text[], %(creators)s::text[], %(timeouts)s::bigint[],
+           %(deadlines)s::bigint[], %(partitions)s::text[], %(schedules)s::text[], %(inputs)s::text[],
+           %(periods)s::bigint[], %(limits)s::bigint[])
+           as i(id, name, queue, priority, dedup, version, app, format, creator, timeout, deadline, partition, schedule,
+                inputs, period, most)
+), own as materialized (
+    select i.creator, w.workflow_uuid
+      from input i
+     cross join lateral (
+           select s.workflow_uuid
+             from dbos.workflow_status s
+            where s.creator_xid = i.creator and s.is_debounced
+           offset 0) w
+), found as materialized (
+    select i.*, w.workflow_uuid
+      from input i
+     cross join lateral (
+           select s.workflow_uuid, s.status, s.is_debounced, s.name, s.application_name
+             from dbos.workflow_status s
+            where s.queue_name = i.queue and s.deduplication_id = i.dedup
+           offset 0) w
+     where i.creator not in (select o.creator from own o) and w.status = 'DELAYED' and w.is_debounced and w.name = i.name
+       and (w.application_name = i.app or w.application_name is null)
+     order by w.workflow_uuid
+), waiting as materialized (
+    select f.*
+      from found f
+     cross join lateral (
+           select s.status, s.deduplication_id, s.delay_until_epoch_ms, s.creator_xid
+             from dbos.workflow_status s
+            where s.workflow_uuid = f.workflow_uuid
+           offset 0
+              for no key update) w
+     where w.status = 'DELAYED' and w.deduplication_id = f.dedup
+       and w.delay_until_epoch_ms > (extract(epoch from clock_timestamp()) * 1000)::bigint
+       and w.creator_xid is distinct from f.creator
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), bounced as (
+    update dbos.workflow_status w
+       set delay_until_epoch_ms = least(m.ms + i.period, w.debounce_deadline_epoch_ms), creator_xid = i.creator,
+           application_name = i.app, application_version = i.version, serialization = i.format, priority = i.priority,
+           workflow_timeout_ms = i.timeout, workflow_deadline_epoch_ms = i.deadline, queue_partition_key = i.partition,
+           schedule_name = i.schedule, updated_at = m.ms
+      from waiting i
+     cross join moment m
+     where w.workflow_uuid = i.workflow_uuid
+    returning i.creator, w.workflow_uuid
+), started as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
+        application_name, serialization, creator_xid, recovery_attempts, created_at, updated_at, workflow_timeout_ms,
+        workflow_deadline_epoch_ms, queue_partition_key, schedule_name, is_debounced, debounce_deadline_epoch_ms)
+    select i.id, 'DELAYED', i.name, i.queue, i.priority, i.dedup, m.ms + least(i.period, i.most), i.version, i.app,
+           i.format, i.creator, 0, m.ms, m.ms, i.timeout, i.deadline, i.partition, i.schedule, true, m.ms + i.most
+      from input i
+     cross join moment m
+     where i.creator not in (select o.creator from own o) and i.creator not in (select f.creator from found f)
+     order by i.queue, i.dedup
+        on conflict do nothing
+    returning creator_xid, workflow_uuid
+), written (creator, workflow_uuid) as (
+    select b.creator, b.workflow_uuid from bounced b
+     union all
+    select s.creator_xid, s.workflow_uuid from started s
+), stored as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select w.workflow_uuid, i.inputs
+      from written w
+      join input i on i.creator = w.creator
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+)
+select o.creator, o.workflow_uuid, null from own o
+ union all
+select w.creator, w.workflow_uuid, null from written w
+ union all
+select i.creator, null, d.workflow_uuid
+  from input i
+  join dbos.workflow_status d on d.queue_name = i.queue and d.deduplication_id = i.dedup
+ where i.creator not in (select o.creator from own o) and i.creator not in (select f.creator from found f)
    and not exists (select from dbos.workflow_status w where w.workflow_uuid = i.id)
 
 -- name: record_steps
@@ -426,6 +552,25 @@ select (select d.workflow_uuid from dbos.workflow_status d
        w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
   from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(executors)s::text[]) with ordinality
        as i(id, queue, dedup, executor, number)
+  left join dbos.workflow_status w on w.workflow_uuid = i.id
+ order by i.number
+
+-- name: classify_debounces
+-- What stands now for debounced starts that did not come back: the run whose last write it was, whether one waits under
+-- the key that the next try may find, the holder of the key, and the row of that id.
+select (select o.workflow_uuid from dbos.workflow_status o where o.creator_xid = i.creator and o.is_debounced),
+       coalesce(d.status = 'DELAYED' and d.is_debounced and d.name = i.name
+                and (d.application_name = i.app or d.application_name is null), false),
+       d.workflow_uuid,
+       w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
+  from unnest(
+       %(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(names)s::text[], %(apps)s::text[],
+       %(creators)s::text[]) with ordinality
+       as i(id, queue, dedup, name, app, creator, number)
+  left join dbos.workflow_status d on d.queue_name = i.queue and d.deduplication_id = i.dedup
   left join dbos.workflow_status w on w.workflow_uuid = i.id
  order by i.number
 
@@ -968,7 +1113,7 @@ select a.column_name
         where t.attrelid = to_regclass(a.table_name) and t.attname = a.column_name and not t.attisdropped)
  union all
 select i.index_name
-  from (values ('dbos.durust_claim_order'), ('dbos.durust_stream_keys')) as i(index_name)
+  from (values ('dbos.durust_claim_order'), ('dbos.durust_debounces'), ('dbos.durust_stream_keys')) as i(index_name)
  where to_regclass(i.index_name) is null
  order by 1
 

@@ -69,6 +69,40 @@ select :id,
     or exists (select 1 from durust_executors e where e.executor_id = :executor and e.state = 'LIVE')
 on conflict do nothing
 
+-- name: find_debounce
+-- Whose last write this was: the same one, made before.
+select w.workflow_uuid from workflow_status w where w.is_debounced = 1 and w.creator_xid = :creator
+
+-- name: queue_overdue
+-- What is due leaves its key to the next run, whether a sweep has come by or not.
+update workflow_status
+   set status = 'ENQUEUED', delay_until_epoch_ms = null, deduplication_id = null, updated_at = :now
+ where queue_name = :queue and deduplication_id = :dedup and status = 'DELAYED' and is_debounced = 1
+   and name = :name and (application_name = :app or application_name is null)
+   and coalesce(delay_until_epoch_ms, 0) <= :now
+
+-- name: bounce_workflows
+-- The run that waits under the key takes over what the new call says.
+update workflow_status
+   set delay_until_epoch_ms = min(:now + :period, coalesce(debounce_deadline_epoch_ms, :now + :period)),
+       creator_xid = :creator, application_name = :app, application_version = :version, serialization = :format,
+       priority = :priority, workflow_timeout_ms = :timeout, workflow_deadline_epoch_ms = :deadline,
+       queue_partition_key = :partition, schedule_name = :schedule, updated_at = :now
+ where queue_name = :queue and deduplication_id = :dedup and status = 'DELAYED' and is_debounced = 1
+   and name = :name and (application_name = :app or application_name is null)
+returning workflow_uuid
+
+-- name: debounce_workflows
+insert into workflow_status (
+    workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
+    application_name, serialization, creator_xid, recovery_attempts, created_at, updated_at, workflow_timeout_ms,
+    workflow_deadline_epoch_ms, queue_partition_key, schedule_name, is_debounced, debounce_deadline_epoch_ms)
+values (
+    :id, 'DELAYED', :name, :queue, :priority, :dedup, min(:now + :period, coalesce(:latest, :now + :period)), :version,
+    :app, :format, :creator, 0, :now, :now, :timeout, :deadline, :partition, :schedule, 1, :latest)
+on conflict do nothing
+returning workflow_uuid
+
 -- name: store_inputs
 -- Of a deleted workflow the inputs may still stand under the same id.
 insert into workflow_input (workflow_uuid, inputs, retention_timestamp) values (:id, :inputs, :now)
@@ -572,7 +606,7 @@ select a.name
  where not exists (select 1 from pragma_table_info(a.home) c where c.name = a.name)
  union all
 select a.name
-  from (select 'durust_claim_order' as name union all select 'durust_stream_keys'
+  from (select 'durust_claim_order' as name union all select 'durust_debounces' union all select 'durust_stream_keys'
          union all select 'durust_notifications_seq') a
  where not exists (select 1 from sqlite_master m where m.name = a.name)
 
