@@ -307,6 +307,12 @@ def _retirement(writes: list[Retire]) -> list[Call]:
     ]
 
 
+def _standing(writes: list[StoreQueue]) -> list[StoreQueue]:
+    """Return for each queue the definition that stands after all: the last that replaces, else the first that keeps."""
+    keeping = _by_key(reversed([write for write in writes if write.keeps]), lambda write: write.name)
+    return _by_key([*keeping, *(write for write in writes if not write.keeps)], lambda write: write.name)
+
+
 def _pauses(writes: list[PauseQueue]) -> list[Call]:
     paused = [write for write in writes if write.is_paused]
     unpaused = [write for write in writes if not write.is_paused]
@@ -346,8 +352,8 @@ _KINDS: dict[type, _Kind] = {
         read=_all_recorded,
     ),
     StoreQueue: _Kind(
-        key=lambda write: write.name,
-        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(writes))],
+        key=None,
+        calls=lambda writes: [Call(SQL.store_queues, columns.store_queues(_standing(writes)))],
         read=_all_recorded,
     ),
     PauseQueue: _Kind(key=lambda write: write.name, calls=_pauses, read=_named),

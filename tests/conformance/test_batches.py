@@ -323,6 +323,26 @@ def test_any_number_of_writes_for_one_key_fits_into_a_batch(provider: StateProvi
     assert [queue.worker_concurrency for queue in provider.queues()] == [count - 1]
 
 
+@pytest.mark.parametrize(
+    ("definitions", "standing"),
+    [
+        ([(1, True), (2, True)], 1),
+        ([(1, True), (2, False), (3, True)], 2),
+        ([(1, False), (2, True), (3, False)], 3),
+        ([(1, False), (2, True)], 1),
+    ],
+)
+def test_of_several_definitions_of_one_queue_those_that_keep_give_way(
+    provider: StateProvider, definitions: list[tuple[int, bool]], standing: int
+) -> None:
+    batch = [StoreQueue("q", limit, APP, keeps=keeps) for limit, keeps in definitions]
+
+    outcomes = commit(provider, *batch, StoreQueue("other", 9, APP))
+
+    assert outcomes == [Recorded()] * (len(batch) + 1)
+    assert {queue.name: queue.worker_concurrency for queue in provider.queues()} == {"q": standing, "other": 9}
+
+
 def test_a_bad_write_does_not_put_an_end_before_its_record(provider: StateProvider) -> None:
     ending, other = make_claimed(provider, "a"), make_claimed(provider, "b")
 
