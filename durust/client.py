@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from durust.admission import Admission, checked, demand_started, one_by_one
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
+from durust.delays import set_delay
 from durust.engine.current import in_body
 from durust.engine.outpost import Outpost
 from durust.errors import InvalidArgument, WorkflowNotFound
@@ -182,6 +184,14 @@ class DurableClient:
         records = self._outpost.provider.history([workflow_id]).get(workflow_id, ())
         return sorted(records, key=lambda record: record.place)
 
+    def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
+        """Let a delayed workflow be due *delay* from now, sooner or later than it was; 0 queues it at once.
+
+        Raises `WorkflowNotFound`, and `InvalidArgument` for a workflow that is not delayed (a parked run waits for
+        something else) or a delay that cannot be meant.
+        """
+        set_delay(self._outpost.journal, workflow_id, delay)
+
     # Inside
 
     def _queued(
@@ -311,3 +321,7 @@ class AsyncDurableClient:
     async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._client.list_steps, workflow_id)
+
+    async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
+        """Let a delayed workflow be due *delay* from now, as the blocking twin does."""
+        await asyncio.to_thread(self._client.set_delay, workflow_id, delay)

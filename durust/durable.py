@@ -13,6 +13,7 @@ from durust.admission import checked, one_by_one
 from durust.context import make_context
 from durust.debouncing import Debounced, Startable
 from durust.decorators import Workflow
+from durust.delays import set_delay
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop, see_through
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
@@ -388,6 +389,14 @@ class DurableEngine:
         )
         return purge_in_batches(engine.provider, request)
 
+    def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
+        """Let a delayed workflow be due *delay* from now, sooner or later than it was; 0 queues it at once.
+
+        Raises `WorkflowNotFound`, and `InvalidArgument` for a workflow that is not delayed (a parked run waits for
+        something else) or a delay that cannot be meant.
+        """
+        set_delay(self._live("set_delay").journal, workflow_id, delay)
+
     # Inside
 
     def _assemble(self, provider: StateProvider, *, owns_provider: bool) -> Engine:
@@ -530,3 +539,7 @@ class AsyncDurableEngine:
     async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
         """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
         return await asyncio.to_thread(self._engine.list_steps, workflow_id)
+
+    async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
+        """Let a delayed workflow be due *delay* from now, as the blocking twin does."""
+        await asyncio.to_thread(self._engine.set_delay, workflow_id, delay)

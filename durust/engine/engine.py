@@ -41,6 +41,7 @@ from durust.model.writes import (
     RegisterExecutor,
     Released,
     Retire,
+    SetDelay,
     StartWorkflow,
     StoreQueue,
     Write,
@@ -285,6 +286,8 @@ class Engine:
                     self._expect(write.delay_seconds)
             elif isinstance(write, DebounceWorkflow):
                 self._expect(write.period_seconds)
+            elif isinstance(write, SetDelay):
+                self._expect(write.delay_seconds)
             elif isinstance(write, ParkWorkflow):
                 self._expect((write.until_ms - clock.now_ms()) / 1000)
             elif isinstance(write, FinishWorkflow):

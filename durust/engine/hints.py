@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
-from durust.model.writes import INTERNAL_QUEUE, DebounceWorkflow, Outcome, Recorded, StartWorkflow, Write
+from durust.model.writes import INTERNAL_QUEUE, DebounceWorkflow, Outcome, Recorded, SetDelay, StartWorkflow, Write
 from durust.storage.provider import Hint, Listener, StateProvider
 from durust.telemetry import emit
 
@@ -26,6 +26,8 @@ def work_in(write: Write, outcome: Outcome) -> Hint | None:
         case DebounceWorkflow(start=start), Recorded(workflow_id=begun) if begun == start.workflow_id:
             # A new run, which may have made way for itself by queueing one that was due.
             return Hint("queue", start.queue or INTERNAL_QUEUE)
+        case SetDelay(delay_seconds=0), Recorded():
+            return Hint("any")
     return None
 
 

@@ -142,6 +142,19 @@ class HandBack:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDelay:
+    """Let a delayed workflow be due *delay_seconds* after the database's time; 0 queues it at once.
+
+    Answers `Recorded` (also where it is queued and 0 was asked for), `Existing` for a row that is not delayed, or whose
+    run is parked and waits for something else than a delay, or `Missing`. Of two of one batch for one workflow either
+    may come first.
+    """
+
+    workflow_id: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterExecutor:
     """Enter an executor as LIVE with a first lease. Answers `Recorded`; a repeated one changes nothing."""
 
@@ -256,6 +269,7 @@ APPLY_ORDER: tuple[type, ...] = (
     DeleteQueue,
     StartWorkflow,
     DebounceWorkflow,
+    SetDelay,
     RecordStep,
     RecordSleep,
     FinishWorkflow,
@@ -271,6 +285,7 @@ RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack
 Write = (
     StartWorkflow
     | DebounceWorkflow
+    | SetDelay
     | RunWrite
     | EndGrants
     | RegisterExecutor

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
-from durust.model.status import PENDING, recorded
+from durust.model.status import ENQUEUED, PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     Alive,
@@ -33,6 +33,7 @@ from durust.model.writes import (
     RegisterExecutor,
     Released,
     Retire,
+    SetDelay,
     StartWorkflow,
     StoreQueue,
     Write,
@@ -136,6 +137,7 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     runs = [item for item in unanswered if isinstance(item[1], _GUARDED)]
     starts = [item for item in unanswered if isinstance(item[1], StartWorkflow)]
     debounced = [item for item in unanswered if isinstance(item[1], DebounceWorkflow)]
+    delays = [item for item in unanswered if isinstance(item[1], SetDelay)]
     answers: Answers = {}
     if runs:
         call = Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
@@ -148,6 +150,9 @@ def _classify(run: Run, unanswered: Group) -> Answers:
         call = Call(SQL.classify_debounces, columns.debounce_workflows([debounces.merged(each) for each in met]))
         for writes, row in zip(met, run([call])[0], strict=True):
             answers |= _explain_debounce(writes, row)
+    if delays:
+        call = Call(SQL.classify_starts, columns.classify_delays([write for _, write in delays]))
+        answers |= _explained(delays, run([call])[0], _explain_delay)
     return answers
 
 
@@ -222,6 +227,12 @@ def _explain_debounce(writes: debounces.Group, row: Row) -> Answers:
     return {} if holder is None else {index: Duplicate(holder) for index, _ in writes}
 
 
+def _explain_delay(_: SetDelay, row: Row) -> Outcome:
+    """Return why a delay did not come back: of a row that is delayed all the same it is that its run is parked."""
+    record = row[2:]
+    return Missing() if record[0] is None else Existing(rows.workflow(record))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +266,18 @@ def _debounces(found: Group, results: Results) -> Answers:
         for last in (writes[-1][1],)
         if last.start.creator in came_back
         for index, _ in writes
+    }
+
+
+def _delayed(found: Group, results: Results) -> Answers:
+    # What is queued already needs nothing more where no delay was asked for.
+    is_queued = {row[0] for row in results[0] if row[1] == ENQUEUED}
+    came_back = {row[0] for row in results[1]}
+    return {
+        index: _RECORDED
+        for index, write in found
+        if write.workflow_id in came_back
+        or (write.workflow_id in is_queued and columns.milliseconds(write.delay_seconds) <= 0)
     }
 
 
@@ -368,6 +391,15 @@ _KINDS: dict[type, _Kind] = {
         read=_starts,
     ),
     DebounceWorkflow: _Kind(key=None, calls=_debouncing, read=_debounces),
+    SetDelay: _Kind(
+        key=None,
+        # The last of one workflow stands.
+        calls=lambda writes: [
+            Call(SQL.lock_delayed, columns.set_delays(_by_key(writes, lambda write: write.workflow_id))),
+            Call(SQL.set_delays, columns.set_delays(_by_key(writes, lambda write: write.workflow_id))),
+        ],
+        read=_delayed,
+    ),
     RecordStep: _Kind(
         key=_place_of,
         calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes), is_hot=True)],

@@ -20,6 +20,7 @@ from durust.model.writes import (
     RecordSleep,
     RecordStep,
     RegisterExecutor,
+    SetDelay,
     StartWorkflow,
     StoreQueue,
 )
@@ -145,6 +146,15 @@ def debounce_workflows(writes: Sequence[DebounceWorkflow]) -> Params:
     }
 
 
+def set_delays(writes: Sequence[SetDelay]) -> Params:
+    """Return the columns of new delays."""
+    return {
+        "ids": texts(write.workflow_id for write in writes),
+        "delays": numbers(milliseconds(write.delay_seconds) for write in writes),
+        "internal": INTERNAL_QUEUE,
+    }
+
+
 def _leases(leases: Sequence[Lease]) -> Params:
     return {
         "ids": texts(lease.workflow_id for lease in leases),
@@ -252,6 +262,13 @@ def classify_starts(writes: Sequence[StartWorkflow]) -> Params:
         "dedups": texts(write.dedup_id for write in writes),
         "executors": texts(write.lease.executor_id if write.lease else None for write in writes),
     }
+
+
+def classify_delays(writes: Sequence[SetDelay]) -> Params:
+    """Return the columns that ask, as for starts, what stands for new delays."""
+    nothing = texts(None for _ in writes)
+    ids = texts(write.workflow_id for write in writes)
+    return {"ids": ids, "queues": nothing, "dedups": nothing, "executors": nothing}
 
 
 def scope(of: Scope) -> Params:

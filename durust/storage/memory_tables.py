@@ -36,6 +36,7 @@ from durust.model.writes import (
     RegisterExecutor,
     Released,
     Retire,
+    SetDelay,
     StartWorkflow,
     StoreQueue,
     Wait,
@@ -96,6 +97,8 @@ class Tables:
                 return self._start(write)
             case DebounceWorkflow():
                 return self._debounce(write)
+            case SetDelay():
+                return self._set_delay(write)
             case RecordStep() | RecordSleep():
                 return self._record(write)
             case FinishWorkflow():
@@ -209,6 +212,22 @@ class Tables:
             if is_there and row.name == start.name and row.app_name in {None, start.app_name}:
                 return row
         return None
+
+    def _set_delay(self, write: SetDelay) -> Outcome:
+        row = self.workflows.get(write.workflow_id)
+        if row is None:
+            return Missing()
+        delay_ms = round(write.delay_seconds * 1000)
+        if row.status is ENQUEUED and delay_ms <= 0:
+            return Recorded()
+        if row.status is not DELAYED or row.workflow_id in self.waits:
+            return Existing(bare(row))
+        if delay_ms <= 0:
+            self.fall_due(row.workflow_id)
+        else:
+            until = self.now_ms + delay_ms
+            self.workflows[row.workflow_id] = replace(row, delay_until_ms=until, updated_at_ms=self.now_ms)
+        return Recorded()
 
     def _record(self, write: RecordStep | RecordSleep) -> Outcome:
         new = _checkpoint(write, self.now_ms)

@@ -8,7 +8,7 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
-from durust.model.status import PENDING, recorded
+from durust.model.status import ENQUEUED, PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
@@ -36,6 +36,7 @@ from durust.model.writes import (
     Released,
     Retire,
     RunWrite,
+    SetDelay,
     StartWorkflow,
     StoreQueue,
     Write,
@@ -263,6 +264,18 @@ def _debounce(transaction: Transaction, write: DebounceWorkflow) -> Outcome:
     return _standing(transaction, start, values)
 
 
+def _set_delay(transaction: Transaction, write: SetDelay) -> Outcome:
+    lasting = round(write.delay_seconds * 1000)
+    values: dict[str, Param] = {"id": write.workflow_id, "lasting": lasting, "internal": INTERNAL_QUEUE}
+    if transaction.change(SQL.set_delays, values):
+        return Recorded()
+    [(_, *record)] = transaction.rows(SQL.classify_starts, {"id": write.workflow_id, "queue": None, "dedup": None})
+    if record[0] is None:
+        return Missing()
+    standing = rows.workflow(record)
+    return Recorded() if standing.status is ENQUEUED and lasting <= 0 else Existing(standing)
+
+
 def _register(transaction: Transaction, write: RegisterExecutor) -> Outcome:
     values: dict[str, Param] = {
         "id": write.executor_id,
@@ -360,6 +373,7 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     DeleteQueue: _delete_queue,
     EndGrants: _end_grants,
     StartWorkflow: start,
+    SetDelay: _set_delay,
     RecordSleep: _record_sleep,
     FinishWorkflow: _finish,
     ParkWorkflow: _park,

@@ -30,6 +30,7 @@ from durust.model.writes import (
     RecordStep,
     Released,
     Retire,
+    SetDelay,
     StoreQueue,
     Write,
 )
@@ -125,7 +126,7 @@ class Walk:
         self.compare("outcomes", *answers)
 
     def writes(self) -> list[Any]:
-        makers = [self.starting, self.registering, self.executor_write]
+        makers = [self.starting, self.registering, self.executor_write, self.delaying]
         if self.executors:
             makers += [self.starting_directly]
         if self.leases:
@@ -149,6 +150,11 @@ class Walk:
             partition_key=self.random.choice((None, "p", "q", "r")),
             creator=f"creator {self.random.randint(0, 2)}",
         )
+        return write, write
+
+    def delaying(self) -> tuple[Write, Write]:
+        workflow_id = self.random.choice((*self.workflows, f"{self.seed}-nobody"))
+        write = SetDelay(workflow_id, self.random.choice((0.0, 0.0, LONG_SECONDS)))
         return write, write
 
     def starting_directly(self) -> tuple[Write, Write]:
@@ -367,6 +373,8 @@ def contended(write: Write, number: int) -> object:
             return write.lease.workflow_id, write.place
         case FinishWorkflow() | ParkWorkflow() | HandBack():
             return write.lease.workflow_id
+        case SetDelay():
+            return "delay", write.workflow_id
         case DrainExecutor():
             return write.executor_id
         case _:
@@ -374,10 +382,12 @@ def contended(write: Write, number: int) -> object:
 
 
 def moved_by(batch: list[Write]) -> frozenset[str | None]:
-    """Return the workflows that a batch may take off their owner."""
+    """Return the workflows that a batch may take off their owner, or queue."""
     if any(isinstance(write, Retire) for write in batch):
         return ALL
-    return frozenset(id_of(write) for write in batch if isinstance(write, FinishWorkflow | ParkWorkflow | HandBack))
+    return frozenset(
+        id_of(write) for write in batch if isinstance(write, FinishWorkflow | ParkWorkflow | HandBack | SetDelay)
+    )
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

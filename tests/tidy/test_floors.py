@@ -36,6 +36,7 @@ SURFACE = {
     "durust.context",
     "durust.debouncing",
     "durust.decorators",
+    "durust.delays",
     "durust.durable",
     "durust.handle",
     "durust.queue",

@@ -272,6 +272,32 @@ select i.creator, null, d.workflow_uuid
  where i.creator not in (select o.creator from own o) and i.creator not in (select f.creator from found f)
    and not exists (select from dbos.workflow_status w where w.workflow_uuid = i.id)
 
+-- name: lock_delayed
+-- First of two statements. What the second one looks at stands beside the row, in durust.waits, and only a snapshot that
+-- was taken under the row's lock shows it as it belongs to the row.
+select w.workflow_uuid, w.status
+  from dbos.workflow_status w
+ where w.workflow_uuid = any(%(ids)s::text[])
+ order by w.workflow_uuid
+   for no key update
+
+-- name: set_delays
+-- Second of two statements. A parked run waits for something else than a delay, so it is left alone.
+with moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+)
+update dbos.workflow_status w
+   set status = case when i.delay > 0 then 'DELAYED' else 'ENQUEUED' end,
+       delay_until_epoch_ms = case when i.delay > 0 then m.ms + i.delay end,
+       queue_name = coalesce(w.queue_name, %(internal)s),
+       deduplication_id = case when i.delay <= 0 and w.is_debounced then null else w.deduplication_id end,
+       updated_at = m.ms
+  from unnest(%(ids)s::text[], %(delays)s::bigint[]) as i(id, delay)
+ cross join moment m
+ where w.workflow_uuid = i.id and w.status = 'DELAYED'
+   and not exists (select from durust.waits s where s.workflow_id = w.workflow_uuid)
+returning w.workflow_uuid
+
 -- name: record_steps
 -- The scalar subselect of the chain condition is one index probe; as an EXISTS it was planned as a hashed scan.
 with mine as materialized (

@@ -109,6 +109,17 @@ insert into workflow_input (workflow_uuid, inputs, retention_timestamp) values (
 on conflict (workflow_uuid) do update
    set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
 
+-- name: set_delays
+-- A parked run waits for something else than a delay, so it is left alone.
+update workflow_status
+   set status = case when :lasting > 0 then 'DELAYED' else 'ENQUEUED' end,
+       delay_until_epoch_ms = case when :lasting > 0 then :now + :lasting end,
+       queue_name = coalesce(queue_name, :internal),
+       deduplication_id = case when :lasting <= 0 and is_debounced then null else deduplication_id end,
+       updated_at = :now
+ where workflow_uuid = :id and status = 'DELAYED'
+   and not exists (select 1 from durust_waits s where s.workflow_id = :id)
+
 -- name: record_steps
 -- Run for many rows at once. The scalar subselect of the chain condition is one index probe.
 insert into operation_outputs (
