@@ -33,7 +33,8 @@ from durust.failpoints import FailpointError, failpoint
 from durust.handle import AsyncWorkflowHandle, WorkflowHandle
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
-from durust.model.records import Checkpoint, Purged, WorkflowRow
+from durust.model.queues import RateLimiter
+from durust.model.records import Checkpoint, Purged, QueueRow, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.status import Status
 from durust.queue import WorkflowQueue
@@ -70,6 +71,8 @@ __all__ = [
     "Purged",
     "QueueDeduplicated",
     "QueueNotFound",
+    "QueueRow",
+    "RateLimiter",
     "RemoteError",
     "SchemaMismatch",
     "SerializationError",

@@ -19,16 +19,18 @@ from durust.handle import WorkflowHandle
 from durust.model.filters import ListFilter, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
-from durust.model.queues import QueueDefinition
-from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.queues import QueueDefinition, check_fit
+from durust.model.records import Checkpoint, QueueRow, WorkflowRow
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
+from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
+from durust.queues import Queues
 from durust.settings import Settings
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient:
+class DurableClient(QueueVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -106,9 +108,10 @@ class DurableClient:
         """
         chosen = checked(options)
         if isinstance(workflow, Debounced):
-            write = self._queued(queue, workflow.name, args, kwargs, chosen)
+            write = self._queued(self._known(), queue, workflow.name, args, kwargs, chosen)
             return self._handle(self._admission().debounce(workflow.write(write, chosen)))
-        return self._admit([self._queued(queue, workflow, args, kwargs, chosen)], [chosen])[0]
+        write = self._queued(self._known(), queue, workflow, args, kwargs, chosen)
+        return self._admit([write], [chosen])[0]
 
     def enqueue_many(
         self,
@@ -125,7 +128,10 @@ class DurableClient:
         """
         calls = list(arguments)
         chosen = one_by_one(options, len(calls))
-        writes = [self._queued(queue, workflow, args, {}, option) for args, option in zip(calls, chosen, strict=True)]
+        known = self._known()
+        writes = [
+            self._queued(known, queue, workflow, args, {}, option) for args, option in zip(calls, chosen, strict=True)
+        ]
         return self._admit(writes, chosen) if writes else []
 
     def enqueue_in_transaction(
@@ -196,6 +202,7 @@ class DurableClient:
 
     def _queued(
         self,
+        known: dict[str, QueueRow],
         queue: str | QueueDefinition,
         workflow: str,
         args: tuple[Any, ...],
@@ -210,15 +217,25 @@ class DurableClient:
                 "a workflow's body runs again after a crash, and would queue again: call the client in a step",
             )
         name = check_name("workflow", workflow)
+        on = queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
+        check_fit(known.get(on), options)
         encoded = self._codec.dump_call(name, args, kwargs)
         return queued(
             name,
             encoded.text,
             encoded.serialization,
             options,
-            queue=queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue),
+            queue=on,
             app_name=self._settings.app_name,
         )
+
+    def _known(self) -> dict[str, QueueRow]:
+        """Return the stored queues, by which a call is judged that none of their workers could take up."""
+        return {row.name: row for row in self._outpost.provider.queues()}
+
+    def _queues_of(self, asked: str) -> Queues:
+        del asked
+        return Queues(self._outpost.provider, self._settings.app_name)
 
     def _lent(
         self,
@@ -232,7 +249,7 @@ class DurableClient:
             raise InvalidArgument(
                 "on_duplicate", options.on_duplicate, "has no promise to give inside a transaction: use 'raise' there"
             )
-        return self._queued(queue, workflow, args, kwargs, options)
+        return self._queued(self._known(), queue, workflow, args, kwargs, options)
 
     def _started(self, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
         demand_started("the caller's connection", write, outcome)
@@ -248,11 +265,11 @@ class DurableClient:
         return WorkflowHandle(workflow_id, self._outpost, self._codec, UNTYPED if type_ is None else type_)
 
 
-class AsyncDurableClient:
+class AsyncDurableClient(AsyncQueueVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = client
+        self._client = self._blocking = client
 
     async def __aenter__(self) -> Self:
         return self

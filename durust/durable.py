@@ -32,6 +32,8 @@ from durust.model.options import WorkflowOptions
 from durust.model.records import Checkpoint, Purged, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.queue import WorkflowQueue
+from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
+from durust.queues import Queues
 from durust.settings import Settings
 from durust.starter import Named, Starter
 from durust.storage.opening import open_provider
@@ -41,7 +43,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine:
+class DurableEngine(QueueVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -244,6 +246,8 @@ class DurableEngine:
         definition = starter.definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
+        if chosen.partition_key is not None:
+            raise InvalidArgument("partition_key", chosen.partition_key, "belongs to a queue; use engine.enqueue")
         encoded = starter.encode(definition, args, kwargs)
         if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
             return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)], [chosen])[0]
@@ -295,7 +299,7 @@ class DurableEngine:
         """
         starter = Starter(self._live("enqueue"))
         options = checked(kwargs.pop("options", None))
-        name = starter.queue_name(queue)
+        name = starter.queue_name(queue, [options])
         if isinstance(workflow, Debounced):
             return starter.debounce(workflow, args, kwargs, options, name)
         definition = starter.definition(workflow)
@@ -316,10 +320,10 @@ class DurableEngine:
         an error stays.
         """
         starter = Starter(self._live("enqueue_many"))
-        name = starter.queue_name(queue)
-        definition = starter.definition(workflow)
         calls = list(arguments)
         chosen = one_by_one(options, len(calls))
+        name = starter.queue_name(queue, chosen)
+        definition = starter.definition(workflow)
         writes = [
             starter.queued(definition, starter.encode(definition, args, {}), option, name)
             for args, option in zip(calls, chosen, strict=True)
@@ -411,17 +415,20 @@ class DurableEngine:
             owns_provider=owns_provider,
         )
 
+    def _queues_of(self, asked: str) -> Queues:
+        return Queues(self._live(asked).provider, self._settings.app_name)
+
     def _live(self, asked: str) -> Engine:
         if self._engine is None:
             raise NotLaunched(f"engine.{asked}")
         return self._engine
 
 
-class AsyncDurableEngine:
+class AsyncDurableEngine(AsyncQueueVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = engine
+        self._engine = self._blocking = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine

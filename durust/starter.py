@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
+from durust.model.queues import check_fit
 from durust.model.records import Claimed, Lease
 from durust.model.starts import queued
 from durust.model.writes import Fenced, Outcome, Recorded, StartWorkflow
@@ -58,10 +59,12 @@ class Starter:
             raise TypeError(f"workflow {definition.name!r}: {error}") from None
         return self._engine.runner.codec(definition).dump_arguments(definition.shape, args, kwargs)
 
-    def queue_name(self, queue: str | WorkflowQueue) -> str:
-        """Return the name of a queue that exists. Raises `QueueNotFound`."""
+    def queue_name(self, queue: str | WorkflowQueue, options: Iterable[WorkflowOptions]) -> str:
+        """Return the name of a queue that takes starts with *options*. Raises `QueueNotFound`, `InvalidArgument`."""
         name = queue.name if isinstance(queue, WorkflowQueue) else check_name("queue", queue)
-        self._engine.known_queue(name)
+        known = self._engine.known_queue(name)
+        for each in options:
+            check_fit(known, each)
         return name
 
     def queued(

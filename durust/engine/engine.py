@@ -24,7 +24,8 @@ from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
 from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
-from durust.model.records import Claimed, Swept
+from durust.model.queues import QueueDefinition
+from durust.model.records import Claimed, QueueRow, Swept
 from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -248,14 +249,17 @@ class Engine:
         """Return whose rows this engine looks after."""
         return Scope(self.settings.app_name, tuple(self.registry.names()))
 
-    def known_queue(self, name: str) -> None:
-        """Check that a queue is declared or stored. Raises `QueueNotFound`."""
+    def known_queue(self, name: str) -> QueueDefinition | QueueRow | None:
+        """Return a queue that is declared or stored; the internal one is neither. Raises `QueueNotFound`."""
         declared = self.registry.queues()
-        if name in declared or name == INTERNAL_QUEUE:
-            return
-        stored = {queue.name for queue in self.provider.queues()}
+        if name in declared:
+            return declared[name]
+        if name == INTERNAL_QUEUE:
+            return None
+        stored = {queue.name: queue for queue in self.provider.queues()}
         if name not in stored:
             raise QueueNotFound(name, tuple(sorted({*declared, *stored})))
+        return stored[name]
 
     # Wiring
 

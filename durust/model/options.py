@@ -21,8 +21,8 @@ class WorkflowOptions:
     `workflow_id` names the run (default: a fresh, time-ordered id); the same id never runs twice. `priority`: lower
     goes first, 0 is the default and the highest. `dedup_id` admits one workflow of that id to its queue until it ends;
     another one raises `QueueDeduplicated`, or with `on_duplicate="return"` answers the handle of the one that holds it.
-    `delay` (seconds or a timedelta) keeps it from being claimed before. `app_version` pins it to executors of that
-    version.
+    `delay` (seconds or a timedelta) keeps it from being claimed before. `partition_key` says to which partition of a
+    partitioned queue it belongs. `app_version` pins it to executors of that version.
 
     Raises `InvalidArgument` for values that cannot be meant.
     """
@@ -32,11 +32,12 @@ class WorkflowOptions:
     dedup_id: str | None = None
     on_duplicate: Literal["raise", "return"] = "raise"
     delay: float | timedelta = 0.0
+    partition_key: str | None = None
     app_version: str | None = None
 
     def __post_init__(self) -> None:
         """Check each field."""
-        for name in ("workflow_id", "dedup_id", "app_version"):
+        for name in ("workflow_id", "dedup_id", "partition_key", "app_version"):
             if (value := getattr(self, name)) is not None:
                 check_name(name, value)
         if (

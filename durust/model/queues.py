@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from durust.errors import InvalidArgument
 from durust.model.names import check_name
+from durust.model.options import WorkflowOptions
 from durust.model.retry import duration_seconds
 
 # Bodies start a little after their claims, some a little later than others. Counted over a window that is longer by
@@ -96,6 +97,40 @@ _OF_PARTITIONS = ("partition_concurrency", "partition_worker_concurrency", "part
 def _check_limit(name: str, limit: object) -> None:
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
         raise InvalidArgument(name, limit, f"must be an integer from 1 to {LIMIT_MAX}, or None for no limit")
+
+
+class Queue(Protocol):
+    """What a start on a queue is judged by."""
+
+    @property
+    def name(self) -> str:
+        """Return the queue's name."""
+
+    @property
+    def priority_enabled(self) -> bool:
+        """Tell whether priorities are taken."""
+
+    @property
+    def partition_queue(self) -> bool:
+        """Tell whether each workflow needs a partition key."""
+
+
+def check_fit(queue: Queue | None, options: WorkflowOptions) -> None:
+    """Raise `InvalidArgument` for options that fit no start on *queue*; a queue that nobody knows yet takes all."""
+    if queue is None:
+        return
+    if queue.partition_queue and options.partition_key is None:
+        raise InvalidArgument(
+            "partition_key", None, f"is needed on the queue {queue.name!r}, as in WorkflowOptions(partition_key='a')"
+        )
+    if not queue.partition_queue and options.partition_key is not None:
+        raise InvalidArgument(
+            "partition_key", options.partition_key, f"means nothing on the queue {queue.name!r}: partition_queue is off"
+        )
+    if not queue.priority_enabled and options.priority != 0:
+        raise InvalidArgument(
+            "priority", options.priority, f"means nothing on the queue {queue.name!r}: priority_enabled is off"
+        )
 
 
 def window_ms(period_seconds: float) -> float:

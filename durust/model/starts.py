@@ -22,5 +22,6 @@ def queued(
         priority=options.priority,
         dedup_id=options.dedup_id,
         delay_seconds=options.delay_seconds,
+        partition_key=options.partition_key,
         app_version=options.app_version,
     )

@@ -40,6 +40,8 @@ SURFACE = {
     "durust.durable",
     "durust.handle",
     "durust.queue",
+    "durust.queue_verbs",
+    "durust.queues",
     "durust.starter",
     "durust.testing",
 }
