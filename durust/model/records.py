@@ -70,6 +70,13 @@ class WorkflowRow:
     error: str | None = None
     """Loaded only when the query asks for outputs."""
 
+    @property
+    def is_timed_out(self) -> bool:
+        """Tell whether the workflow was cancelled at its deadline, or after it."""
+        if self.status is not Status.CANCELLED or self.deadline_ms is None:
+            return False
+        return self.completed_at_ms is not None and self.completed_at_ms >= self.deadline_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -170,12 +177,14 @@ class Swept:
     """Executors whose lease had lapsed and that are DEAD now."""
     released: int = 0
     """Rows that a reaped executor held and that are queued again."""
+    timed_out: int = 0
+    """Rows whose deadline had passed and that are cancelled now."""
     orphans: int = 0
     """PENDING rows of a dead or unknown executor that nobody had released: always 0 unless something is wrong."""
     queues: frozenset[str] = field(default_factory=frozenset)
     """The queues that got rows."""
     next_due_seconds: float | None = None
-    """How long until the next delayed row is due, or None when there is none."""
+    """How long until the next delayed row is due or the next deadline passes, or None when there is neither."""
     more: bool = False
     """Whether a bound cut this sweep short, so that another should follow at once."""
 

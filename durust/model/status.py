@@ -52,6 +52,9 @@ class Event(Enum):
     EXHAUST = auto()
     HAND_BACK = auto()
     RELEASE = auto()
+    CANCEL = auto()
+    EXPIRE = auto()
+    RESUME = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ TRANSITIONS: dict[Event, Transition] = {
     Event.EXHAUST: Transition(frozenset({PENDING}), MAX_RECOVERY_ATTEMPTS_EXCEEDED),
     Event.HAND_BACK: Transition(frozenset({PENDING}), ENQUEUED),
     Event.RELEASE: Transition(frozenset({PENDING}), ENQUEUED),
+    Event.CANCEL: Transition(frozenset({DELAYED, ENQUEUED, PENDING, MAX_RECOVERY_ATTEMPTS_EXCEEDED}), CANCELLED),
+    Event.EXPIRE: Transition(frozenset({DELAYED, ENQUEUED, PENDING}), CANCELLED),
+    Event.RESUME: Transition(frozenset({CANCELLED, MAX_RECOVERY_ATTEMPTS_EXCEEDED, DELAYED}), ENQUEUED),
 }
 
 # A workflow is born in one of these: queued, delayed, or running at once under its starter.

@@ -155,6 +155,38 @@ class SetDelay:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpireWorkflow:
+    """Cancel a run whose deadline has passed by the database's clock.
+
+    Answers `Recorded`, `Fenced`, or `Unexpired` when the row's deadline, as it stands now, has not come.
+    """
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWorkflow:
+    """Cancel a workflow, wherever it is; whoever runs it learns it from its next write.
+
+    It keeps its queue, so that a resume knows where it belongs. Answers `Recorded`, `Missing`, or `Existing` when it
+    has ended already.
+    """
+
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWorkflow:
+    """Queue a workflow again that was cancelled, set aside or is delayed: without a deadline, its attempts forgotten.
+
+    A timeout counts anew from the next claim. Answers `Recorded`, `Missing`, or `Existing` when it is queued, runs or
+    has a result.
+    """
+
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterExecutor:
     """Enter an executor as LIVE with a first lease. Answers `Recorded`; a repeated one changes nothing."""
 
@@ -276,18 +308,23 @@ APPLY_ORDER: tuple[type, ...] = (
     ParkWorkflow,
     HandBack,
     EndGrants,
+    ExpireWorkflow,
+    CancelWorkflow,
+    ResumeWorkflow,
     Beat,
     DrainExecutor,
     Retire,
 )
 
-RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack
+RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow
 Write = (
     StartWorkflow
     | DebounceWorkflow
     | SetDelay
     | RunWrite
     | EndGrants
+    | CancelWorkflow
+    | ResumeWorkflow
     | RegisterExecutor
     | Beat
     | DrainExecutor
@@ -323,6 +360,14 @@ class Fenced:
 
     holder: str | None = None
     """The executor that owns it now, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpired:
+    """The run's deadline has not come."""
+
+    left_ms: int | None
+    """How long until it does; None when the row has no deadline any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,4 +416,6 @@ class Released:
     queues: frozenset[str]
 
 
-Outcome = Recorded | Existing | Fenced | Diverged | HistoryLost | Missing | Duplicate | Refused | Alive | Released
+Outcome = (
+    Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused | Alive | Released
+)

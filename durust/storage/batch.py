@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
-from durust.model.status import ENQUEUED, PENDING, recorded
+from durust.model.status import ENQUEUED, PENDING, TRANSITIONS, Event, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     Alive,
     Beat,
+    CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
     Diverged,
@@ -19,6 +20,7 @@ from durust.model.writes import (
     Duplicate,
     EndGrants,
     Existing,
+    ExpireWorkflow,
     Fenced,
     FinishWorkflow,
     HandBack,
@@ -32,10 +34,13 @@ from durust.model.writes import (
     RecordStep,
     RegisterExecutor,
     Released,
+    ResumeWorkflow,
     Retire,
+    RunWrite,
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    Unexpired,
     Write,
 )
 from durust.storage import columns, debounces, rows, statements
@@ -138,6 +143,7 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     starts = [item for item in unanswered if isinstance(item[1], StartWorkflow)]
     debounced = [item for item in unanswered if isinstance(item[1], DebounceWorkflow)]
     delays = [item for item in unanswered if isinstance(item[1], SetDelay)]
+    moves = [item for item in unanswered if isinstance(item[1], CancelWorkflow | ResumeWorkflow)]
     answers: Answers = {}
     if runs:
         call = Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
@@ -151,12 +157,15 @@ def _classify(run: Run, unanswered: Group) -> Answers:
         for writes, row in zip(met, run([call])[0], strict=True):
             answers |= _explain_debounce(writes, row)
     if delays:
-        call = Call(SQL.classify_starts, columns.classify_delays([write for _, write in delays]))
+        call = Call(SQL.classify_starts, columns.classify_moves([write for _, write in delays]))
         answers |= _explained(delays, run([call])[0], _explain_delay)
+    if moves:
+        call = Call(SQL.classify_starts, columns.classify_moves([write for _, write in moves]))
+        answers |= _explained(moves, run([call])[0], _explain_move)
     return answers
 
 
-_GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack)
+_GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack, ExpireWorkflow)
 
 
 def _key_of(write: Any) -> Any:
@@ -178,9 +187,9 @@ def _explained(group: Group, found: list[Row], explain: Callable[[Any, Row], Out
     return answers
 
 
-def _explain(write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack, row: Row) -> Outcome | None:
+def _explain(write: RunWrite, row: Row) -> Outcome | None:
     """Return why a run's write did not come back, or None when it should be sent again."""
-    status, executor_id, token, is_chained, *record = row
+    status, executor_id, token, left_ms, is_chained, *record = row
     lease = write.lease
     standing = None if record[0] is None else rows.checkpoint(record)
     if isinstance(write, RecordStep | RecordSleep) and standing is not None and standing.claim == lease.token:
@@ -192,6 +201,8 @@ def _explain(write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | H
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
         return Fenced(executor_id if status == PENDING else None)
+    if isinstance(write, ExpireWorkflow):
+        return Unexpired(left_ms) if left_ms is None or left_ms > 0 else None
     if standing is not None:
         return Diverged(standing)
     return None if is_chained else HistoryLost()
@@ -233,6 +244,16 @@ def _explain_delay(_: SetDelay, row: Row) -> Outcome:
     return Missing() if record[0] is None else Existing(rows.workflow(record))
 
 
+def _explain_move(write: CancelWorkflow | ResumeWorkflow, row: Row) -> Outcome | None:
+    """Return why a cancel or a resume did not come back, or None when it should be sent again."""
+    _, _, *record = row
+    if record[0] is None:
+        return Missing()
+    standing = rows.workflow(record)
+    event = Event.CANCEL if isinstance(write, CancelWorkflow) else Event.RESUME
+    return None if standing.status in TRANSITIONS[event].sources else Existing(standing)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +261,12 @@ def _by_id(found: Group, results: Results) -> Answers:
     """Answer the writes whose workflow came back."""
     came_back = {row[0] for row in results[0]}
     return {index: _RECORDED for index, write in found if write.lease.workflow_id in came_back}
+
+
+def _moved(found: Group, results: Results) -> Answers:
+    """Answer the cancels or resumes whose workflow came back."""
+    came_back = {row[0] for row in results[0]}
+    return {index: _RECORDED for index, write in found if write.workflow_id in came_back}
 
 
 def _by_place(found: Group, results: Results) -> Answers:
@@ -358,7 +385,7 @@ def _debouncing(writes: list[DebounceWorkflow]) -> list[Call]:
     return [Call(SQL.queue_overdue, params, is_hot=True), Call(SQL.debounce_workflows, params, is_hot=True)]
 
 
-def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack) -> str:
+def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow) -> str:
     return write.lease.workflow_id
 
 
@@ -441,6 +468,21 @@ _KINDS: dict[type, _Kind] = {
             Call(SQL.end_grants, columns.end_grants([token for write in writes for token in write.tokens]))
         ],
         read=_all_recorded,
+    ),
+    ExpireWorkflow: _Kind(
+        key=_id_of,
+        calls=lambda writes: [Call(SQL.expire_workflows, columns.expire_workflows(writes), is_hot=True)],
+        read=_by_id,
+    ),
+    CancelWorkflow: _Kind(
+        key=lambda write: write.workflow_id,
+        calls=lambda writes: [Call(SQL.cancel_workflows, columns.cancel_workflows(writes))],
+        read=_moved,
+    ),
+    ResumeWorkflow: _Kind(
+        key=lambda write: write.workflow_id,
+        calls=lambda writes: [Call(SQL.resume_workflows, columns.resume_workflows(writes))],
+        read=_moved,
     ),
     Beat: _Kind(
         key=None,

@@ -10,9 +10,11 @@ from durust.model.records import Lease
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Beat,
+    CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
     DrainExecutor,
+    ExpireWorkflow,
     FinishWorkflow,
     HandBack,
     ParkWorkflow,
@@ -20,6 +22,8 @@ from durust.model.writes import (
     RecordSleep,
     RecordStep,
     RegisterExecutor,
+    ResumeWorkflow,
+    RunWrite,
     SetDelay,
     StartWorkflow,
     StoreQueue,
@@ -225,6 +229,21 @@ def hand_back_workflows(writes: Sequence[HandBack]) -> Params:
     return _leases([write.lease for write in writes]) | {"internal": INTERNAL_QUEUE}
 
 
+def expire_workflows(writes: Sequence[ExpireWorkflow]) -> Params:
+    """Return the columns of runs whose time may be over."""
+    return _leases([write.lease for write in writes])
+
+
+def cancel_workflows(writes: Sequence[CancelWorkflow]) -> Params:
+    """Return the ids of workflows to cancel."""
+    return {"ids": texts(write.workflow_id for write in writes)}
+
+
+def resume_workflows(writes: Sequence[ResumeWorkflow]) -> Params:
+    """Return the ids of workflows to queue again."""
+    return {"ids": texts(write.workflow_id for write in writes), "internal": INTERNAL_QUEUE}
+
+
 def beat(write: Beat) -> Params:
     """Return the parameters of one supervisor's beat."""
     return {"ids": texts(write.executor_ids), "ttl": write.ttl_seconds}
@@ -245,12 +264,12 @@ def release_workflows(executor_ids: Sequence[str]) -> Params:
     return {"ids": texts(executor_ids), "internal": INTERNAL_QUEUE}
 
 
-def classify_runs(writes: Sequence[RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack]) -> Params:
+def classify_runs(writes: Sequence[RunWrite]) -> Params:
     """Return the columns that ask what stands for the writes of runs."""
     return {
         "ids": texts(write.lease.workflow_id for write in writes),
         "places": numbers(write.place if isinstance(write, RecordStep | RecordSleep) else None for write in writes),
-        "afters": numbers(None if isinstance(write, HandBack) else write.after for write in writes),
+        "afters": numbers(None if isinstance(write, HandBack | ExpireWorkflow) else write.after for write in writes),
     }
 
 
@@ -264,8 +283,8 @@ def classify_starts(writes: Sequence[StartWorkflow]) -> Params:
     }
 
 
-def classify_delays(writes: Sequence[SetDelay]) -> Params:
-    """Return the columns that ask, as for starts, what stands for new delays."""
+def classify_moves(writes: Sequence[CancelWorkflow | ResumeWorkflow | SetDelay]) -> Params:
+    """Return the columns that ask, as for starts, what stands for cancels, resumes and new delays."""
     nothing = texts(None for _ in writes)
     ids = texts(write.workflow_id for write in writes)
     return {"ids": ids, "queues": nothing, "dedups": nothing, "executors": nothing}

@@ -21,7 +21,7 @@ from durust.model.filters import (
     SweepRequest,
 )
 from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
-from durust.model.status import DELAYED, PENDING
+from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
 from durust.storage import debounces
@@ -105,6 +105,10 @@ class InMemoryProvider:
     def sweep(self, request: SweepRequest) -> Swept:
         with self._transaction():
             now = self._tables.now_ms
+            deadlines = self._deadlines(request.scope)
+            late = [key for until, key in deadlines if until <= now][: request.limit]
+            for key in late:
+                self._tables.call_off(key, Event.EXPIRE)
             waiting = sorted(
                 (row.delay_until_ms, row.workflow_id)
                 for row in self._tables.workflows.values()
@@ -116,17 +120,26 @@ class InMemoryProvider:
             released = self._tables.retire(reaped, "its lease lapsed")
             orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))
             forgotten = self._tables.forget_grants(request.limit)
-            next_due = waiting[len(due)][0] if len(waiting) > len(due) else None
+            next_due = min((until for until, _ in (*waiting[len(due) :], *deadlines[len(late) :])), default=None)
             return Swept(
                 due=len(due),
                 reaped=reaped,
                 released=len(released.workflow_ids),
+                timed_out=len(late),
                 orphans=len(orphans.workflow_ids),
                 queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in queued},
                 next_due_seconds=None if next_due is None else max(0.0, (next_due - now) / 1000),
-                more=request.limit in {len(due), len(reaped), len(orphans.workflow_ids), forgotten}
+                more=request.limit in {len(due), len(late), len(reaped), len(orphans.workflow_ids), forgotten}
                 or len(reaped) == REAP_LIMIT,
             )
+
+    def _deadlines(self, scope: Scope) -> list[tuple[int, str]]:
+        """Return the deadlines that stand, the earliest first."""
+        return sorted(
+            (row.deadline_ms, row.workflow_id)
+            for row in self._tables.workflows.values()
+            if row.status in TRANSITIONS[Event.EXPIRE].sources and row.deadline_ms is not None and is_in(scope, row)
+        )
 
     def _lapsed(self, request: SweepRequest) -> tuple[str, ...]:
         now = clock.boottime()

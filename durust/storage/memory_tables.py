@@ -10,11 +10,12 @@ from durust import clock
 from durust.model.filters import Scope
 from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, WorkflowRow
-from durust.model.status import DELAYED, ENQUEUED, PENDING, Event, finishing_event, move
+from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
     Diverged,
@@ -22,6 +23,7 @@ from durust.model.writes import (
     Duplicate,
     EndGrants,
     Existing,
+    ExpireWorkflow,
     Fenced,
     FinishWorkflow,
     HandBack,
@@ -35,10 +37,12 @@ from durust.model.writes import (
     RecordStep,
     RegisterExecutor,
     Released,
+    ResumeWorkflow,
     Retire,
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    Unexpired,
     Wait,
     Write,
 )
@@ -107,6 +111,12 @@ class Tables:
                 return self._park(write)
             case HandBack():
                 return self._hand_back(write)
+            case ExpireWorkflow():
+                return self._expire(write)
+            case CancelWorkflow():
+                return self._cancel(write)
+            case ResumeWorkflow():
+                return self._resume(write)
             case RegisterExecutor():
                 return self._register(write)
             case Beat():
@@ -284,6 +294,60 @@ class Tables:
         self._unwind(write.lease, Event.HAND_BACK)
         return Recorded()
 
+    def _expire(self, write: ExpireWorkflow) -> Outcome:
+        if fenced := self._fenced(write.lease):
+            return fenced
+        deadline_ms = self.workflows[write.lease.workflow_id].deadline_ms
+        if deadline_ms is None or deadline_ms > self.now_ms:
+            return Unexpired(None if deadline_ms is None else deadline_ms - self.now_ms)
+        self.call_off(write.lease.workflow_id, Event.EXPIRE)
+        return Recorded()
+
+    def _cancel(self, write: CancelWorkflow) -> Outcome:
+        row = self.workflows.get(write.workflow_id)
+        if row is None:
+            return Missing()
+        if row.status not in TRANSITIONS[Event.CANCEL].sources:
+            return Existing(bare(row))
+        self.call_off(write.workflow_id, Event.CANCEL)
+        return Recorded()
+
+    def _resume(self, write: ResumeWorkflow) -> Outcome:
+        row = self.workflows.get(write.workflow_id)
+        if row is None:
+            return Missing()
+        if row.status not in TRANSITIONS[Event.RESUME].sources:
+            return Existing(bare(row))
+        self.waits.pop(write.workflow_id, None)
+        self._disown(
+            write.workflow_id,
+            Event.RESUME,
+            attempts=0,
+            dedup_id=None,
+            deadline_ms=None,
+            delay_until_ms=None,
+            completed_at_ms=None,
+            updated_at_ms=self.now_ms,
+            output=None,
+            error=None,
+        )
+        return Recorded()
+
+    def call_off(self, workflow_id: str, event: Event) -> None:
+        """Cancel a workflow; it keeps its queue and its deadline, which tell a resume and a reader about it."""
+        self.waits.pop(workflow_id, None)
+        self.move(
+            workflow_id,
+            event,
+            executor_id=None,
+            token=None,
+            dedup_id=None,
+            started_at_ms=None,
+            delay_until_ms=None,
+            completed_at_ms=self.now_ms,
+            updated_at_ms=self.now_ms,
+        )
+
     def _fenced(self, lease: Lease) -> Fenced | None:
         """Answer the guard: only the run whose claim stands may write."""
         row = self.workflows.get(lease.workflow_id)
@@ -309,9 +373,9 @@ class Tables:
         self.workflows[row.workflow_id] = replace(row, attempts=row.attempts - 1, updated_at_ms=self.now_ms)
         return self.workflows[row.workflow_id]
 
-    def _disown(self, workflow_id: str, event: Event) -> WorkflowRow:
+    def _disown(self, workflow_id: str, event: Event, **changes: object) -> WorkflowRow:
         queue = self.workflows[workflow_id].queue or INTERNAL_QUEUE
-        return self.move(workflow_id, event, queue=queue, executor_id=None, token=None, started_at_ms=None)
+        return self.move(workflow_id, event, queue=queue, executor_id=None, token=None, started_at_ms=None, **changes)
 
     def _register(self, write: RegisterExecutor) -> Outcome:
         if write.executor_id not in self.executors:

@@ -14,6 +14,7 @@ from durust.model.writes import (
     INTERNAL_QUEUE,
     Alive,
     Beat,
+    CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
     Diverged,
@@ -21,6 +22,7 @@ from durust.model.writes import (
     Duplicate,
     EndGrants,
     Existing,
+    ExpireWorkflow,
     Fenced,
     FinishWorkflow,
     HandBack,
@@ -34,11 +36,13 @@ from durust.model.writes import (
     RecordStep,
     RegisterExecutor,
     Released,
+    ResumeWorkflow,
     Retire,
     RunWrite,
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    Unexpired,
     Write,
 )
 from durust.storage import debounces, rows, statements
@@ -173,16 +177,43 @@ def _hand_back(transaction: Transaction, write: HandBack) -> Outcome:
     return Recorded() if changed else _explain(transaction, write) or Fenced()
 
 
+def _expire(transaction: Transaction, write: ExpireWorkflow) -> Outcome:
+    changed = transaction.change(SQL.expire_workflows, _guard(write))
+    return Recorded() if changed else _explain(transaction, write) or Fenced()
+
+
+def _cancel(transaction: Transaction, write: CancelWorkflow) -> Outcome:
+    if not transaction.change(SQL.cancel_workflows, {"id": write.workflow_id}):
+        return _unmoved(transaction, write.workflow_id)
+    transaction.change(SQL.forget_waits, {"id": write.workflow_id})
+    return Recorded()
+
+
+def _resume(transaction: Transaction, write: ResumeWorkflow) -> Outcome:
+    values = {"id": write.workflow_id, "internal": INTERNAL_QUEUE}
+    if not transaction.change(SQL.resume_workflows, values):
+        return _unmoved(transaction, write.workflow_id)
+    transaction.change(SQL.forget_waits, values)
+    transaction.change(SQL.forget_outputs, values)
+    return Recorded()
+
+
+def _unmoved(transaction: Transaction, workflow_id: str) -> Outcome:
+    """Return what stands in the way of a cancel or a resume that changed nothing."""
+    [(_, *record)] = transaction.rows(SQL.classify_starts, {"id": workflow_id, "queue": None, "dedup": None})
+    return Missing() if record[0] is None else Existing(rows.workflow(record))
+
+
 def _guard(write: RunWrite) -> dict[str, Param]:
     lease = write.lease
     guard: dict[str, Param] = {"id": lease.workflow_id, "executor": lease.executor_id, "token": lease.token}
-    return guard if isinstance(write, HandBack) else guard | {"after": write.after}
+    return guard if isinstance(write, HandBack | ExpireWorkflow) else guard | {"after": write.after}
 
 
 def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
     """Return what stands for a run's write, or None when nothing speaks against it."""
     place = write.place if isinstance(write, RecordStep | RecordSleep) else None
-    [(status, executor_id, token, is_chained, *record)] = transaction.rows(
+    [(status, executor_id, token, left_ms, is_chained, *record)] = transaction.rows(
         SQL.classify_runs, {"after": None} | _guard(write) | {"place": place}
     )
     lease = write.lease
@@ -196,6 +227,8 @@ def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
         return Fenced(executor_id if status == PENDING else None)
+    if isinstance(write, ExpireWorkflow):
+        return Unexpired(left_ms)
     if standing is not None:
         return Diverged(standing)
     return None if is_chained else HistoryLost()
@@ -378,6 +411,9 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     FinishWorkflow: _finish,
     ParkWorkflow: _park,
     HandBack: _hand_back,
+    ExpireWorkflow: _expire,
+    CancelWorkflow: _cancel,
+    ResumeWorkflow: _resume,
     Beat: _beat,
     DrainExecutor: _drain,
     Retire: _retire,

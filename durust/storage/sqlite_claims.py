@@ -134,8 +134,9 @@ class Claim:
 def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
     """Sweep once."""
     scope = scope_params(request.scope) | {"limit": request.limit, "internal": INTERNAL_QUEUE}
+    late = transaction.rows(SQL.time_out_workflows, scope)
     due = transaction.rows(SQL.queue_due, scope)
-    for workflow_id, _ in due:
+    for workflow_id, *_ in (*late, *due):
         transaction.change(SQL.forget_waits, {"id": workflow_id})
     reap_limit = min(request.limit, REAP_LIMIT)
     reaped: tuple[str, ...] = ()
@@ -151,10 +152,11 @@ def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
         due=len(due),
         reaped=reaped,
         released=len(released.workflow_ids),
+        timed_out=len(late),
         orphans=len(orphans),
         queues=released.queues | {row[1] for row in (*due, *orphans)},
         next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=len(reaped) == reap_limit or request.limit in {len(due), len(orphans), forgotten},
+        more=len(reaped) == reap_limit or request.limit in {len(due), len(late), len(orphans), forgotten},
     )
 
 

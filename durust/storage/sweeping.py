@@ -20,6 +20,7 @@ Run = Callable[[Sequence[Call]], list[list[Row]]]
 def sweep(run: Run, request: SweepRequest) -> Swept:
     """Sweep once through *run*, each of whose calls is one transaction."""
     scope = columns.sweep(request)
+    [late] = run([Call(SQL.time_out_workflows, scope)])
     [due] = run([Call(SQL.queue_due, scope)])
     reaped, released, reap_is_full = _reap(run, request) if request.reap else ((), [], False)
     [orphans] = run([Call(SQL.release_orphans, scope)])
@@ -29,10 +30,11 @@ def sweep(run: Run, request: SweepRequest) -> Swept:
         due=len(due),
         reaped=reaped,
         released=len(released),
+        timed_out=len(late),
         orphans=len(orphans),
         queues=frozenset(row[-1] for row in (*due, *released, *orphans)),
         next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=reap_is_full or request.limit in {len(due), len(orphans), len(forgotten)},
+        more=reap_is_full or request.limit in {len(due), len(late), len(orphans), len(forgotten)},
     )
 
 

@@ -12,7 +12,9 @@ from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged
 from durust.model.status import Status
 from durust.model.writes import (
     Beat,
+    CancelWorkflow,
     DebounceWorkflow,
+    ExpireWorkflow,
     FinishWorkflow,
     HandBack,
     Outcome,
@@ -21,6 +23,7 @@ from durust.model.writes import (
     RecordSleep,
     RecordStep,
     RegisterExecutor,
+    ResumeWorkflow,
     Retire,
     StartWorkflow,
     Wait,
@@ -188,6 +191,21 @@ def park(of: Claimed | Lease, *, after: int | None = None, until_ms: int | None 
 def hand_back(of: Claimed | Lease) -> HandBack:
     """Return the write that gives a run back."""
     return HandBack(lease_of(of))
+
+
+def expire(of: Claimed | Lease) -> ExpireWorkflow:
+    """Return the write that cancels a run whose time is over."""
+    return ExpireWorkflow(lease_of(of))
+
+
+def cancel(workflow_id: str) -> CancelWorkflow:
+    """Return the write that cancels a workflow."""
+    return CancelWorkflow(workflow_id)
+
+
+def resume(workflow_id: str) -> ResumeWorkflow:
+    """Return the write that queues a workflow again."""
+    return ResumeWorkflow(workflow_id)
 
 
 def sweep(

@@ -27,6 +27,7 @@ _FIELDS = {
     "completed_at": "completed_at_ms",
     "delay_until_epoch_ms": "delay_until_ms",
     "parent_workflow_id": "parent_id",
+    "workflow_deadline_epoch_ms": "deadline_ms",
 }
 
 Rewrite = Callable[..., None]

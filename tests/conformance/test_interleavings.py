@@ -13,11 +13,13 @@ from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
     Beat,
+    CancelWorkflow,
     DeleteQueue,
     Diverged,
     DrainExecutor,
     EndGrants,
     Existing,
+    ExpireWorkflow,
     Fenced,
     FinishWorkflow,
     HandBack,
@@ -29,9 +31,11 @@ from durust.model.writes import (
     RecordSleep,
     RecordStep,
     Released,
+    ResumeWorkflow,
     Retire,
     SetDelay,
     StoreQueue,
+    Unexpired,
     Write,
 )
 from durust.storage.memory import InMemoryProvider
@@ -39,7 +43,9 @@ from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     ANY_STATE,
     LONG_SECONDS,
+    cancel,
     commit,
+    expire,
     finish,
     hand_back,
     lapse,
@@ -47,6 +53,7 @@ from tests.conformance.builders import (
     record_sleep,
     record_step,
     register,
+    resume,
     start,
     sweep,
     want,
@@ -92,7 +99,7 @@ class Walk:
     def run(self) -> None:
         for _ in range(OPERATIONS_IN_WALK):
             operation = self.random.choice(
-                [self.batch] * 5 + [self.claim] * 4 + [self.sweep] * 2 + [self.lapse, self.pass_time]
+                [self.batch] * 5 + [self.claim] * 4 + [self.sweep] * 2 + [self.lapse, self.pass_time, self.run_out]
             )
             operation()
             self.compare("rows", *(self.state(side) for side in self.sides))
@@ -129,6 +136,8 @@ class Walk:
         makers = [self.starting, self.registering, self.executor_write, self.delaying]
         if self.executors:
             makers += [self.starting_directly]
+        if self.workflows:
+            makers += [self.moving] * 2
         if self.leases:
             makers += [self.recording] * 5 + [self.ending] * 3 + [self.ending_a_grant]
         return makers
@@ -149,6 +158,7 @@ class Walk:
             app_version=self.random.choice((None, None, "v1", "v2")),
             partition_key=self.random.choice((None, "p", "q", "r")),
             creator=f"creator {self.random.randint(0, 2)}",
+            timeout_ms=self.random.choice((None, None, 600_000_000)),
         )
         return write, write
 
@@ -210,6 +220,11 @@ class Walk:
         leases = self.random.choice(self.leases)
         return EndGrants((leases[0].token, "unknown")), EndGrants((leases[1].token, "unknown"))
 
+    def moving(self) -> tuple[Write, Write]:
+        workflow_id = self.random.choice((*self.workflows, f"{self.seed}-unknown"))
+        write = self.random.choice((cancel, resume))(workflow_id)
+        return write, write
+
     def recording(self) -> tuple[Write, Write]:
         place = self.random.randint(1, 4)
         after = self.random.choice((None, None, None, 1, 7))
@@ -230,6 +245,7 @@ class Walk:
                 lambda lease: finish(lease, status, after=after),
                 lambda lease: park(lease, after=after, until_ms=until),
                 hand_back,
+                expire,
             )
         )
         return self.pair(make)
@@ -266,7 +282,14 @@ class Walk:
             self.leases.append((granted[0].lease, granted[1].lease))
             facts = [
                 (
-                    replace(claimed, lease=None, created_at_ms=0, now_ms=0, history=()),  # type: ignore[arg-type]
+                    replace(
+                        claimed,
+                        lease=None,  # type: ignore[arg-type]
+                        created_at_ms=0,
+                        now_ms=0,
+                        left_ms=claimed.left_ms and claimed.left_ms > 0,
+                        history=(),
+                    ),
                     [self.step(side, step) for step in claimed.history],
                 )
                 for side, claimed in zip(self.sides, granted, strict=True)
@@ -303,6 +326,14 @@ class Walk:
             # Until somebody sweeps, a provider is free to notice it earlier.
             self.sweep()
 
+    def run_out(self) -> None:
+        rows = self.sides[0].provider.workflows(ListFilter(id_prefix=f"{self.seed}-"))
+        if late := [row.workflow_id for row in rows if row.deadline_ms is not None]:
+            workflow_id = self.random.choice(late)
+            self.trace.append(f"the deadline of {workflow_id} passes")
+            for side in self.sides:
+                side.rewrite(workflow_id, workflow_deadline_epoch_ms=1)
+
     def queues(self) -> tuple[str, ...]:
         return tuple(f"{queue} {self.seed}" for queue in QUEUES)
 
@@ -327,8 +358,10 @@ class Walk:
         Where the batch itself moves the row, a provider may explain a refusal by what stood before that or after.
         """
         match outcome:
-            case Fenced() | Diverged() | HistoryLost() if is_moving:
+            case Fenced() | Unexpired() | Diverged() | HistoryLost() if is_moving:
                 return "refused"
+            case Unexpired(left_ms=left_ms):
+                return "unexpired", left_ms and left_ms > 0
             case Existing(row=row) if is_moving:
                 return "existing", row.workflow_id
             case Recorded(output=output):
@@ -345,7 +378,14 @@ class Walk:
     def row(self, side: Side, row: WorkflowRow) -> WorkflowRow:
         times = {
             name: getattr(row, name) and 1
-            for name in ("created_at_ms", "updated_at_ms", "started_at_ms", "completed_at_ms", "delay_until_ms")
+            for name in (
+                "created_at_ms",
+                "updated_at_ms",
+                "started_at_ms",
+                "completed_at_ms",
+                "delay_until_ms",
+                "deadline_ms",
+            )
         }
         return replace(row, token=side.label(row.token), **times)  # type: ignore[arg-type]  # columns by name
 
@@ -356,6 +396,7 @@ class Walk:
 
 
 ALL = frozenset({"every workflow"})
+_MOVING = FinishWorkflow | ParkWorkflow | HandBack | SetDelay | ExpireWorkflow | CancelWorkflow | ResumeWorkflow
 
 
 def id_of(write: Write) -> str | None:
@@ -371,10 +412,12 @@ def contended(write: Write, number: int) -> object:
             return "queue", write.name
         case RecordStep() | RecordSleep():
             return write.lease.workflow_id, write.place
-        case FinishWorkflow() | ParkWorkflow() | HandBack():
+        case FinishWorkflow() | ParkWorkflow() | HandBack() | ExpireWorkflow():
             return write.lease.workflow_id
         case SetDelay():
             return "delay", write.workflow_id
+        case CancelWorkflow() | ResumeWorkflow():
+            return write.workflow_id
         case DrainExecutor():
             return write.executor_id
         case _:
@@ -385,9 +428,7 @@ def moved_by(batch: list[Write]) -> frozenset[str | None]:
     """Return the workflows that a batch may take off their owner, or queue."""
     if any(isinstance(write, Retire) for write in batch):
         return ALL
-    return frozenset(
-        id_of(write) for write in batch if isinstance(write, FinishWorkflow | ParkWorkflow | HandBack | SetDelay)
-    )
+    return frozenset(id_of(write) for write in batch if isinstance(write, _MOVING))
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -21,7 +21,14 @@ from tests.tidy.sources import library
 CREATING = {SQL.create_own_schema, SQL.create_migrations}
 COUNT_PLANS = Statement("count_plans", "select generic_plans, custom_plans from pg_prepared_statements", writes=False)
 # What fetches workflows by their ids, batch after batch, with a plan that the connection keeps.
-BY_ID = [SQL.record_steps, SQL.record_sleeps, SQL.finish_workflows, SQL.park_workflows, SQL.hand_back_workflows]
+BY_ID = [
+    SQL.record_steps,
+    SQL.record_sleeps,
+    SQL.finish_workflows,
+    SQL.park_workflows,
+    SQL.hand_back_workflows,
+    SQL.expire_workflows,
+]
 # What fetches them by another key as well, each of which has an index.
 BY_KEY = [SQL.queue_overdue, SQL.debounce_workflows]
 KEYS = ("workflow_status_pkey", "uq_workflow_status_dedup_id", "durust_debounces")

@@ -488,6 +488,92 @@ update dbos.workflow_status w
  where w.workflow_uuid = m.id
 returning w.workflow_uuid
 
+-- name: expire_workflows
+-- On the deadline as it stands on the locked row, so a timer of an earlier run does not hit a resumed one.
+with mine as materialized (
+    select i.*
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[])
+                  as i(id, token, executor)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.workflow_deadline_epoch_ms as deadline
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and w.deadline <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+)
+update dbos.workflow_status w
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null, started_at_epoch_ms = null,
+       completed_at = greatest(n.ms, w.workflow_deadline_epoch_ms), updated_at = n.ms
+  from mine m
+ cross join moment n
+ where w.workflow_uuid = m.id
+returning w.workflow_uuid
+
+-- name: cancel_workflows
+-- The queue stays, because a resume leads back to it; nothing counts a row that has ended.
+with pick as materialized (
+    select i.id
+      from (
+           select i.id
+             from unnest(%(ids)s::text[]) as i(id)
+            order by i.id) i
+     cross join lateral (
+           select s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.id
+)
+update dbos.workflow_status w
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null, started_at_epoch_ms = null,
+       delay_until_epoch_ms = null, completed_at = n.ms, updated_at = n.ms
+  from pick p
+ cross join moment n
+ where w.workflow_uuid = p.id
+returning w.workflow_uuid
+
+-- name: resume_workflows
+-- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
+with pick as materialized (
+    select i.id
+      from (
+           select i.id
+             from unnest(%(ids)s::text[]) as i(id)
+            order by i.id) i
+     cross join lateral (
+           select s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status in ('CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'DELAYED')
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.id
+), undone as (
+    delete from dbos.workflow_output o using pick p where o.workflow_uuid = p.id
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
+       recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null, started_at_epoch_ms = null,
+       delay_until_epoch_ms = null, completed_at = null, rate_limited = false, output = null, error = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.id
+returning w.workflow_uuid
+
 -- name: beat
 -- The share lock makes a beat and a reap see each other: without it a beat that waited for the lease's row would answer
 -- for an executor that is dead by then. It stops no claim, which takes the same lock.
@@ -553,8 +639,9 @@ update dbos.workflow_status w
 returning w.workflow_uuid, w.queue_name
 
 -- name: classify_runs
--- What stands now for the writes of runs that did not come back: owner, the record at the place, and the chain.
+-- What stands now for the writes of runs that did not come back: owner, deadline, chain, and the record at the place.
 select w.status, w.executor_id, w.owner_xid,
+       w.workflow_deadline_epoch_ms - (extract(epoch from clock_timestamp()) * 1000)::bigint,
        i.after is null or (
            select o.function_id from dbos.operation_outputs o
             where o.workflow_uuid = i.id and o.function_id = i.after) is not null,
@@ -568,7 +655,7 @@ select w.status, w.executor_id, w.owner_xid,
 
 -- name: classify_starts
 -- What stands now for the starts that did not come back: the row of that id, the holder of the deduplication id, or an
--- executor that may not start anything.
+-- executor that may not start anything; a cancel or a resume asks for the row alone.
 select (select d.workflow_uuid from dbos.workflow_status d
          where d.queue_name = i.queue and d.deduplication_id = i.dedup),
        (select e.state from durust.executors e where e.executor_id = i.executor),
@@ -916,13 +1003,50 @@ update dbos.workflow_status w
  where w.workflow_uuid = p.workflow_uuid
 returning w.queue_name
 
+-- name: time_out_workflows
+-- Judged again on the locked row, because a resume takes the deadline away. Whoever runs one learns it from its next
+-- write.
+with pick as materialized (
+    select w.workflow_uuid
+      from dbos.workflow_status w
+     where w.status in ('ENQUEUED', 'PENDING', 'DELAYED') and w.workflow_deadline_epoch_ms is not null
+       and w.workflow_deadline_epoch_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+     order by w.workflow_deadline_epoch_ms
+     limit %(limit)s
+       for update skip locked
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null, started_at_epoch_ms = null,
+       delay_until_epoch_ms = null, completed_at = greatest(n.ms, w.workflow_deadline_epoch_ms), updated_at = n.ms
+  from pick p
+ cross join moment n
+ where w.workflow_uuid = p.workflow_uuid
+returning w.workflow_uuid
+
 -- name: next_due
--- In numbers, because not each of them is a date.
-select (w.delay_until_epoch_ms / 1000.0 - extract(epoch from clock_timestamp()))::double precision
-  from dbos.workflow_status w
- where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
-   and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
- order by w.delay_until_epoch_ms
+-- The nearest of what falls due and what runs out of time, each by its own index. In numbers, because not each of them
+-- is a date.
+select (n.at / 1000.0 - extract(epoch from clock_timestamp()))::double precision
+  from (
+       (select w.delay_until_epoch_ms as at
+          from dbos.workflow_status w
+         where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
+           and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+         order by w.delay_until_epoch_ms
+         limit 1)
+        union all
+       (select w.workflow_deadline_epoch_ms
+          from dbos.workflow_status w
+         where w.status in ('ENQUEUED', 'PENDING', 'DELAYED') and w.workflow_deadline_epoch_ms is not null
+           and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+         order by w.workflow_deadline_epoch_ms
+         limit 1)) n
+ order by n.at
  limit 1
 
 -- name: find_lapsed

@@ -187,6 +187,33 @@ update workflow_status
        started_at_epoch_ms = null, recovery_attempts = recovery_attempts - 1, updated_at = :now
  where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
 
+-- name: expire_workflows
+-- On the deadline as it stands, so a timer of an earlier run does not hit a resumed one.
+update workflow_status
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null,
+       started_at_epoch_ms = null, completed_at = :now, updated_at = :now
+ where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
+   and workflow_deadline_epoch_ms <= :now
+
+-- name: cancel_workflows
+-- The queue stays, because a resume leads back to it; nothing counts a row that has ended.
+update workflow_status
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null,
+       started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = :now, updated_at = :now
+ where workflow_uuid = :id and status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+
+-- name: resume_workflows
+-- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), executor_id = null, owner_xid = null,
+       recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null, started_at_epoch_ms = null,
+       delay_until_epoch_ms = null, completed_at = null, rate_limited = 0, output = null, error = null,
+       updated_at = :now
+ where workflow_uuid = :id and status in ('CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'DELAYED')
+
+-- name: forget_outputs
+delete from workflow_output where workflow_uuid = :id
+
 -- name: beat
 update durust_leases
    set boot_id = :boot, lease_until = :boottime + :ttl, beat = beat + 1
@@ -209,8 +236,8 @@ update workflow_status
 returning workflow_uuid, queue_name
 
 -- name: classify_runs
--- What stands now for the write of a run that changed nothing: owner, chain, and the record at the place.
-select w.status, w.executor_id, w.owner_xid,
+-- What stands now for the write of a run that changed nothing: owner, deadline, chain, and the record at the place.
+select w.status, w.executor_id, w.owner_xid, w.workflow_deadline_epoch_ms - :now,
        :after is null or (
            select c.function_id from operation_outputs c
             where c.workflow_uuid = :id and c.function_id = :after) is not null,
@@ -221,7 +248,8 @@ select w.status, w.executor_id, w.owner_xid,
   left join operation_outputs o on o.workflow_uuid = :id and o.function_id = :place
 
 -- name: classify_starts
--- What stands now for a start that changed nothing: the holder of the deduplication id, and the row of that id.
+-- What stands now for a start that changed nothing: the holder of the deduplication id, and the row of that id; a
+-- cancel or a resume asks for the row alone.
 select (select d.workflow_uuid from workflow_status d where d.queue_name = :queue and d.deduplication_id = :dedup),
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
@@ -406,13 +434,43 @@ update workflow_status
         limit :limit)
 returning workflow_uuid, queue_name
 
+-- name: time_out_workflows
+-- Whoever runs one learns it from its next write.
+update workflow_status
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null,
+       started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = :now, updated_at = :now
+ where workflow_uuid in (
+       select w.workflow_uuid
+         from workflow_status w
+        where w.status in ('ENQUEUED', 'PENDING', 'DELAYED') and w.workflow_deadline_epoch_ms is not null
+          and w.workflow_deadline_epoch_ms <= :now
+          and (w.application_name = :app
+               or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+        order by w.workflow_deadline_epoch_ms
+        limit :limit)
+returning workflow_uuid
+
 -- name: next_due
-select (w.delay_until_epoch_ms - :now) / 1000.0
-  from workflow_status w
- where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
-   and (w.application_name = :app
-        or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
- order by w.delay_until_epoch_ms
+-- The nearest of what falls due and what runs out of time, each by its own index.
+select (at - :now) / 1000.0
+  from (select * from (
+               select w.delay_until_epoch_ms as at
+                 from workflow_status w
+                where w.status = 'DELAYED' and w.delay_until_epoch_ms is not null
+                  and (w.application_name = :app
+                       or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+                order by w.delay_until_epoch_ms
+                limit 1)
+        union all
+        select * from (
+               select w.workflow_deadline_epoch_ms
+                 from workflow_status w
+                where w.status in ('ENQUEUED', 'PENDING', 'DELAYED') and w.workflow_deadline_epoch_ms is not null
+                  and (w.application_name = :app
+                       or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+                order by w.workflow_deadline_epoch_ms
+                limit 1))
+ order by at
  limit 1
 
 -- name: find_lapsed
