@@ -28,6 +28,7 @@ from durust.errors import (
     WorkflowConflict,
     WorkflowNotFound,
     WorkflowNotRegistered,
+    WorkflowTimedOut,
 )
 from durust.failpoints import FailpointError, failpoint
 from durust.handle import AsyncWorkflowHandle, WorkflowHandle
@@ -94,6 +95,7 @@ __all__ = [
     "WorkflowOptions",
     "WorkflowQueue",
     "WorkflowRow",
+    "WorkflowTimedOut",
     "debounce",
     "failpoint",
     "step",

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from durust import clock
-from durust.engine.journal import BATCH_WRITES_MAX, Journal
-from durust.engine.ticket import ThreadTicket
+from durust.engine.journal import Journal
 from durust.errors import InvalidArgument, ProviderUnavailable, QueueDeduplicated, WorkflowConflict
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
@@ -47,7 +46,7 @@ class Admission:
         before an error stays.
         """
         ids = [write.workflow_id for write in writes]
-        outcomes = self._commit(writes)
+        outcomes = self._journal.commit_all(writes, COMMIT_SECONDS)
         held = {
             index: outcome.workflow_id
             for index, outcome in enumerate(outcomes)
@@ -72,23 +71,6 @@ class Admission:
             )
         demand_started(self._provider.name, start, outcome)
         return (outcome.workflow_id if isinstance(outcome, Recorded) else None) or start.workflow_id
-
-    def _commit(self, writes: Sequence[StartWorkflow]) -> list[Outcome]:
-        if len(writes) == 1:
-            return [self._journal.commit(writes[0], COMMIT_SECONDS)]
-        outcomes: list[Outcome] = []
-        # A part is what one commit takes: so a list of any length is held up no longer than its callers expect.
-        for begin in range(0, len(writes), BATCH_WRITES_MAX):
-            tickets = []
-            for write in writes[begin : begin + BATCH_WRITES_MAX]:
-                ticket = ThreadTicket()
-                self._journal.submit_blocking(write, ticket)
-                tickets.append(ticket)
-            try:
-                outcomes += [ticket.wait(COMMIT_SECONDS) for ticket in tickets]
-            except TimeoutError:
-                raise ProviderUnavailable(self._provider.name, f"no commit within {COMMIT_SECONDS:g} s") from None
-        return outcomes
 
     def _attach(self, held: Mapping[int, tuple[StartWorkflow, str]]) -> dict[int, str]:
         """Return who holds the deduplication id of each start, or the start itself where its holder has gone."""
@@ -121,7 +103,7 @@ class Admission:
             return {}
         clock.pause(PAUSE_SECONDS)
         still = {}
-        outcomes = self._commit([write for write, _ in left.values()])
+        outcomes = self._journal.commit_all([write for write, _ in left.values()], COMMIT_SECONDS)
         for (index, (write, _)), outcome in zip(left.items(), outcomes, strict=True):
             if isinstance(outcome, Duplicate):
                 still[index] = (write, outcome.workflow_id)

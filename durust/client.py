@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from durust.admission import Admission, checked, demand_started, one_by_one
 from durust.codec import UNTYPED, Codec
@@ -23,6 +23,7 @@ from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import Checkpoint, QueueRow, WorkflowRow
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
+from durust.orders import Orders
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
 from durust.settings import Settings
@@ -166,6 +167,30 @@ class DurableClient(QueueVerbs):
 
         write = self._lent(queue, workflow, args, kwargs, checked(options))
         return self._started(write, borrowed.start(connection, write, wake=wake))
+
+    # Ordering
+
+    def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+        """Cancel a workflow by its id, or many by theirs; whoever runs one stops at its next operation.
+
+        What has ended stays as it is. Raises `WorkflowNotFound` for one id that does not exist; of many it is passed
+        by.
+        """
+        Orders(self._outpost.provider, self._outpost.journal).cancel(workflow)
+
+    @overload
+    def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    @overload
+    def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
+    def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+        """Let a workflow that was cancelled or set aside go on behind its last step; return its handle, or all handles.
+
+        What runs, is queued or has a result stays as it is. Raises `WorkflowNotFound` for one id that does not exist;
+        of many it is passed by.
+        """
+        rows = Orders(self._outpost.provider, self._outpost.journal).resume(workflow)
+        handles = [self._handle(row.workflow_id) for row in rows]
+        return handles[0] if isinstance(workflow, str) else handles
 
     # Reading
 
@@ -326,6 +351,18 @@ class AsyncDurableClient(AsyncQueueVerbs):
         client = self._client
         write = client._lent(queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
         return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
+
+    async def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+        """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
+        await asyncio.to_thread(self._client.cancel_workflow, workflow)
+
+    @overload
+    async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    @overload
+    async def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
+    async def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+        """Let a workflow that was cancelled or set aside go on, as the blocking twin does."""
+        return await asyncio.to_thread(lambda: self._client.resume_workflow(workflow))
 
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""

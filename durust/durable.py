@@ -31,6 +31,7 @@ from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.records import Checkpoint, Purged, WorkflowRow
 from durust.model.retry import duration_seconds
+from durust.orders import Orders
 from durust.queue import WorkflowQueue
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
@@ -345,6 +346,33 @@ class DurableEngine(QueueVerbs):
         names = {row.workflow_id: row.name for row in rows}
         return [starter.handle(workflow_id, self._registry.find(names.get(workflow_id, ""))) for workflow_id in ids]
 
+    def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+        """Cancel a workflow by its id, or many by theirs.
+
+        What is queued or waits never runs. What runs records nothing any more and stops at its next operation, an async
+        workflow also within a step or a wait. What has ended stays as it is.
+        Raises `WorkflowNotFound` for one id that does not exist; of many it is passed by.
+        """
+        engine = self._live("cancel_workflow")
+        Orders(engine.provider, engine.journal).cancel(workflow)
+
+    @overload
+    def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    @overload
+    def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
+    def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+        """Let a workflow that was cancelled or set aside go on behind its last step; return its handle, or all handles.
+
+        It goes back to its queue with its attempts and its deadline forgotten; a timeout counts anew from its next
+        start. A delayed one is queued before its time. What runs, is queued or has a result stays as it is.
+        Raises `WorkflowNotFound` for one id that does not exist; of many it is passed by.
+        """
+        engine = self._live("resume_workflow")
+        starter = Starter(engine)
+        rows = Orders(engine.provider, engine.journal).resume(workflow)
+        handles = [starter.handle(row.workflow_id, self._registry.find(row.name)) for row in rows]
+        return handles[0] if isinstance(workflow, str) else handles
+
     def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
 
@@ -526,6 +554,18 @@ class AsyncDurableEngine(AsyncQueueVerbs):
     async def recover(self) -> list[WorkflowHandle[Any]]:
         """Resume, now, what processes of this host left behind that are gone, as the blocking twin does."""
         return await asyncio.to_thread(self._engine.recover)
+
+    async def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+        """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
+        await asyncio.to_thread(self._engine.cancel_workflow, workflow)
+
+    @overload
+    async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    @overload
+    async def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
+    async def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+        """Let a workflow that was cancelled or set aside go on, as the blocking twin does."""
+        return await asyncio.to_thread(lambda: self._engine.resume_workflow(workflow))
 
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""

@@ -118,6 +118,13 @@ class WorkflowCancelled(DurustError):
         return f"workflow {self.workflow_id} was cancelled"
 
 
+class WorkflowTimedOut(WorkflowCancelled):
+    """The workflow was cancelled because its deadline had passed."""
+
+    def __str__(self) -> str:
+        return f"workflow {self.workflow_id} did not end before its deadline, so it was cancelled"
+
+
 class QueueNotFound(DurustError):
     """The queue is neither declared in this process nor stored in the database."""
 

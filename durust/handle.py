@@ -10,7 +10,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from durust.codec import UNTYPED, Codec
 from durust.engine.watcher import Ending, Watcher, ending_of
-from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable, WorkflowCancelled, WorkflowNotFound
+from durust.errors import (
+    MaxRecoveryAttemptsExceeded,
+    ProviderUnavailable,
+    WorkflowCancelled,
+    WorkflowNotFound,
+    WorkflowTimedOut,
+)
 from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
 from durust.model.retry import duration_seconds
@@ -61,9 +67,10 @@ class WorkflowHandle(Generic[T]):
     def get_result(self, timeout: float | timedelta | None = None) -> T:
         """Wait for the workflow to end and return its result, or raise its error.
 
-        Raises `TimeoutError` after *timeout* seconds, and the workflow goes on; `WorkflowCancelled`;
-        `MaxRecoveryAttemptsExceeded`; `WorkflowNotFound` when the row was deleted; `InvalidArgument` for a timeout that
-        cannot be meant. On a running event loop it raises `RuntimeError`: await the handle instead.
+        Raises `TimeoutError` after *timeout* seconds, and the workflow goes on; `WorkflowCancelled`, or its kind
+        `WorkflowTimedOut` when the workflow's own deadline ended it; `MaxRecoveryAttemptsExceeded`; `WorkflowNotFound`
+        when the row was deleted; `InvalidArgument` for a timeout that cannot be meant. On a running event loop it
+        raises `RuntimeError`: await the handle instead.
         """
         ensure_no_loop("handle.get_result()", "await handle.aio.get_result()")
         seconds = _patience(timeout)
@@ -102,7 +109,7 @@ class WorkflowHandle(Generic[T]):
                 result: T = self._codec.load(ending.output, ending.serialization, self._result_type)
                 return result
             case Status.CANCELLED:
-                raise WorkflowCancelled(self._id)
+                raise WorkflowTimedOut(self._id) if ending.is_timed_out else WorkflowCancelled(self._id)
             case Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED if ending.error is None:
                 raise MaxRecoveryAttemptsExceeded(self._id, 0)
             case _:

@@ -129,6 +129,7 @@ class Starter:
             app_version=write.app_version,
             created_at_ms=outcome.now_ms,
             now_ms=outcome.now_ms,
+            left_ms=write.timeout_ms if write.deadline_ms is None else write.deadline_ms - outcome.now_ms,
         )
 
     def handle(self, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:

@@ -93,7 +93,8 @@ class Database:
             self._facts.add(TookOver(len(swept.reaped), swept.released))
         if swept.orphans:
             self._facts.add(Orphaned(swept.orphans))
-        hints = tuple(Hint("queue", name) for name in sorted(swept.queues))
+        ended = (Hint("workflow"),) if swept.timed_out else ()
+        hints = (*ended, *(Hint("queue", name) for name in sorted(swept.queues)))
         if hints:
             # To this host's workers at once, to others through the database.
             self._facts.add(Heard(hints))

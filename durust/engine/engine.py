@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from durust import clock
 from durust.engine.audit import Audit
 from durust.engine.claimer import Claimer
-from durust.engine.hints import Ear, Herald, work_in
+from durust.engine.hints import Ear, Herald, hint_of
 from durust.engine.identity import is_surely_gone, registration
 from durust.engine.journal import Journal
 from durust.engine.lease import OwnLease
 from durust.engine.loops import Loop
+from durust.engine.recalls import Recalls
 from durust.engine.registry import Definition, Registry
 from durust.engine.retention import Retention, retention_request
 from durust.engine.runner import Contexts, Runner
@@ -32,7 +33,6 @@ from durust.model.writes import (
     DebounceWorkflow,
     DrainExecutor,
     EndGrants,
-    FinishWorkflow,
     HandBack,
     Outcome,
     ParkWorkflow,
@@ -115,6 +115,7 @@ class Engine:
         self.audit = Audit(
             provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
         )
+        self.recalls = Recalls(provider, self.runner, settings.sweep_seconds)
         self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
         self.retention = Retention(provider, lambda: retention_request(settings, self.scope()))
         self.herald = Herald(provider)
@@ -132,6 +133,8 @@ class Engine:
         self.herald.start()
         self.ear.start()
         self.audit.start()
+        self.runner.deadlines.start()
+        self.recalls.start()
         if self._supervision is None:
             self.sweeper.start()
             self.retention.start()
@@ -180,7 +183,9 @@ class Engine:
         self.sweeper.stop()
         self.retention.stop()
         self.audit.stop()
+        self.recalls.stop()
         self.journal.close()
+        self.runner.deadlines.stop()
         self._retire_quietly(why)
         self.herald.stop()
         self.ear.stop()
@@ -283,24 +288,25 @@ class Engine:
         for write, outcome in zip(writes, outcomes, strict=True):
             if not isinstance(outcome, Recorded):
                 continue
-            if hint := work_in(write, outcome):
+            if isinstance(write, RecordStep | RecordSleep):
+                steps += 1
+                continue
+            if hint := hint_of(write, outcome):
                 hints.add(hint)
-            if isinstance(write, StartWorkflow):
+            if isinstance(write, EndGrants):
+                # Its slot was given back before this.
+                self.claimer.slot_freed()
+            elif isinstance(write, ParkWorkflow):
+                # By the run's own time: this host's calendar may be wrong.
+                now_ms = self.runner.time_of(write.lease.token)
+                self._expect(0.0 if now_ms is None else (write.until_ms - now_ms) / 1000)
+            elif isinstance(write, StartWorkflow):
                 if write.delay_seconds:
                     self._expect(write.delay_seconds)
             elif isinstance(write, DebounceWorkflow):
                 self._expect(write.period_seconds)
             elif isinstance(write, SetDelay):
                 self._expect(write.delay_seconds)
-            elif isinstance(write, ParkWorkflow):
-                self._expect((write.until_ms - clock.now_ms()) / 1000)
-            elif isinstance(write, FinishWorkflow):
-                hints.add(Hint("workflow"))
-            elif isinstance(write, RecordStep | RecordSleep):
-                steps += 1
-            elif isinstance(write, EndGrants):
-                # Its slot was given back before this.
-                self.claimer.slot_freed()
         if steps:
             self.tally.count(steps=steps)
         if hints:
@@ -318,10 +324,12 @@ class Engine:
             self._heard(hint)
 
     def _heard(self, hint: Hint) -> None:
-        if hint.kind != "workflow":
+        if hint.kind in {"queue", "any"}:
             self.claimer.wake()
         if hint.kind != "queue":
             self.watcher.hint()
+        if hint.kind == "cancel" and self.runner.runs(hint.key):
+            self.recalls.hint()
 
     def _slot_freed(self) -> None:
         self.claimer.slot_freed()
@@ -336,6 +344,10 @@ class Engine:
         if swept.queues:
             self.claimer.wake()
             self.herald.tell(Hint("queue", name) for name in swept.queues)
+        if swept.timed_out:
+            self.recalls.hint()
+            self.herald.tell([Hint("workflow")])
+            self.watcher.hint()
 
     def _lost(self) -> None:
         """Take in that this executor was declared dead: what it runs is somebody else's; it goes on as a new one."""

@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterable
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
-from durust.model.writes import INTERNAL_QUEUE, DebounceWorkflow, Outcome, Recorded, SetDelay, StartWorkflow, Write
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    CancelWorkflow,
+    DebounceWorkflow,
+    ExpireWorkflow,
+    FinishWorkflow,
+    Outcome,
+    Recorded,
+    ResumeWorkflow,
+    SetDelay,
+    StartWorkflow,
+    Write,
+)
 from durust.storage.provider import Hint, Listener, StateProvider
 from durust.telemetry import emit
 
@@ -18,15 +30,20 @@ GATHER_SECONDS = 0.005
 LISTEN_SECONDS = 1.0
 
 
-def work_in(write: Write, outcome: Outcome) -> Hint | None:
-    """Return what a committed write says to idle workers, if it gave them work."""
+def hint_of(write: Write, outcome: Outcome) -> Hint | None:
+    """Return what a committed write says to those who wait: that there is work, or that something has ended."""
     match write, outcome:
         case StartWorkflow(lease=None), Recorded() if not write.delay_seconds:
             return Hint("queue", write.queue or INTERNAL_QUEUE)
         case DebounceWorkflow(start=start), Recorded(workflow_id=begun) if begun == start.workflow_id:
             # A new run, which may have made way for itself by queueing one that was due.
             return Hint("queue", start.queue or INTERNAL_QUEUE)
-        case SetDelay(delay_seconds=0), Recorded():
+        case FinishWorkflow() | ExpireWorkflow(), Recorded():
+            return Hint("workflow")
+        case CancelWorkflow(workflow_id), Recorded():
+            return Hint("cancel", workflow_id)
+        case ResumeWorkflow() | SetDelay(delay_seconds=0), Recorded():
+            # Back to its queue, which only its row knows.
             return Hint("any")
     return None
 

@@ -88,6 +88,27 @@ class Journal:
         except TimeoutError:
             raise ProviderUnavailable("the database", f"no commit within {timeout_seconds:g} s") from None
 
+    def commit_all(self, writes: Sequence[Write], timeout_seconds: float) -> list[Outcome]:
+        """Commit many writes and return their outcomes in order; raises like `commit`.
+
+        They go in parts of what one commit takes, each with its own patience, so that a list of any length is held up
+        no longer than its callers expect.
+        """
+        if len(writes) == 1:
+            return [self.commit(writes[0], timeout_seconds)]
+        outcomes: list[Outcome] = []
+        for begin in range(0, len(writes), BATCH_WRITES_MAX):
+            tickets = []
+            for write in writes[begin : begin + BATCH_WRITES_MAX]:
+                ticket = ThreadTicket()
+                self.submit_blocking(write, ticket)
+                tickets.append(ticket)
+            try:
+                outcomes += [ticket.wait(timeout_seconds) for ticket in tickets]
+            except TimeoutError:
+                raise ProviderUnavailable("the database", f"no commit within {timeout_seconds:g} s") from None
+        return outcomes
+
     def close(self) -> None:
         """Commit what is queued, then stop; writes that cannot be committed now fail with `ProviderUnavailable`."""
         self._closing.set()

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 
-from durust.engine.hints import Ear, Herald, work_in
+from durust.engine.hints import Ear, Herald, hint_of
 from durust.engine.journal import Journal
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, SchemaMismatch
@@ -114,8 +114,8 @@ class _Parts:
         self._watcher.stop()
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
-        words = (work_in(write, outcome) for write, outcome in zip(writes, outcomes, strict=True))
-        self._herald.tell(word for word in words if word)
+        hints = (hint_of(write, outcome) for write, outcome in zip(writes, outcomes, strict=True))
+        self._herald.tell(hint for hint in hints if hint)
 
     def _heard(self, hint: Hint) -> None:
         if hint.kind != "queue":

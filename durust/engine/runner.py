@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from durust import clock
 from durust.codec import PICKLE, Codec
 from durust.engine.current import CURRENT, Activity
+from durust.engine.deadlines import Deadlines
 from durust.engine.drive import AwaitingDriver, BlockingDriver, acall, call
 from durust.engine.journal import Journal
 from durust.engine.loops import Loop
@@ -26,11 +27,11 @@ from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
 from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
-from durust.model.records import Claimed
+from durust.model.records import Claimed, Lease
 from durust.model.status import Status
 from durust.model.writes import EndGrants, FinishWorkflow
 from durust.routines.effects import Ended, Raised, Returned, Routine
-from durust.routines.lifecycle import conclude, park, set_aside
+from durust.routines.lifecycle import conclude, park, run_out, set_aside
 from durust.routines.run import Run, Verdict
 from durust.settings import Settings
 from durust.telemetry import emit
@@ -93,6 +94,7 @@ class Runner:
         self._step_gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
         self._park_at_once = False
         self._is_closed = False
+        self.deadlines = Deadlines(journal, self._close_lease)
 
     # What an engine asks for
 
@@ -129,6 +131,8 @@ class Runner:
             failpoint("run.claimed")
             if is_closed:
                 raise ProviderUnavailable("the engine", "it was closed while a workflow was started")
+            if claimed.left_ms is not None and claimed.left_ms > 0:
+                self.deadlines.watch(claimed.lease, claimed.left_ms / 1000)
             if definition.is_async:
                 self._loop.spawn(self._run_async, execution, keep=self._tasks)
             else:
@@ -160,6 +164,20 @@ class Runner:
             execution.blocking.interrupt()
         else:
             self._loop.call(self._unwind, execution)
+
+    def time_of(self, token: str) -> int | None:
+        """Return the time of the run that holds that claim, by the database's clock; None when it does not run here."""
+        execution = self._executions.get(token)
+        return None if execution is None else execution.run.now_ms()
+
+    def runs(self, workflow_id: str) -> bool:
+        """Tell whether a run of that workflow is here."""
+        return any(execution.run.workflow_id == workflow_id for execution in self.running())
+
+    def _close_lease(self, lease: Lease, verdict: Verdict) -> None:
+        execution = self._executions.get(lease.token)
+        if execution is not None:
+            self.close_run(execution, verdict)
 
     # The ground that drivers stand on
 
@@ -340,6 +358,8 @@ class Runner:
     def _prepare(self, execution: Execution) -> tuple[Any, Any] | Conclusion:
         """Return the arguments for the body, or the routine that ends a run which cannot start."""
         claimed, definition, codec = execution.claimed, execution.definition, execution.outcome_codec
+        if claimed.left_ms is not None and claimed.left_ms <= 0:
+            return run_out(execution.run)
         if claimed.attempts > definition.max_recovery_attempts + 1:
             exceeded = MaxRecoveryAttemptsExceeded(claimed.lease.workflow_id, claimed.attempts - 1)
             return set_aside(execution.run, codec, exceeded, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED)
@@ -358,6 +378,7 @@ class Runner:
         if execution.turns is not None:
             execution.turns.close()
         token = execution.run.lease.token
+        self.deadlines.forget(execution.run.lease)
         with self._mutex:
             self._executions.pop(token, None)
             self._held.discard(token)

@@ -42,6 +42,8 @@ class Sweeper(Service):
             emit("orphans_released", count=swept.orphans)
         if swept.reaped:
             emit("reaped", executors=",".join(swept.reaped), released=swept.released)
+        if swept.timed_out:
+            emit("timed_out", count=swept.timed_out)
         self._swept(swept)
         pause = BUSY_PAUSE_SECONDS if swept.more else self._pause(swept.next_due_seconds)
         self._planned = clock.monotonic() + pause

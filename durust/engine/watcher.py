@@ -33,6 +33,8 @@ class Ending:
     output: str | None
     error: str | None
     serialization: str | None
+    is_timed_out: bool = False
+    """Whether it was cancelled because of its deadline."""
 
 
 class Watcher(Service):
@@ -125,7 +127,7 @@ class Watcher(Service):
 
 def ending_of(row: WorkflowRow) -> Ending:
     """Return how a terminal row ended."""
-    return Ending(row.status, row.output, row.error, row.serialization)
+    return Ending(row.status, row.output, row.error, row.serialization, row.is_timed_out)
 
 
 def _complete(future: Future[Ending], answer: Ending | Exception) -> None:

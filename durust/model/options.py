@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from durust.errors import InvalidArgument
@@ -12,6 +12,7 @@ from durust.model.retry import duration_seconds
 
 # The column is a 32-bit integer in the canonical schema.
 PRIORITY_MAX = 2**31 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,10 @@ class WorkflowOptions:
     `workflow_id` names the run (default: a fresh, time-ordered id); the same id never runs twice. `priority`: lower
     goes first, 0 is the default and the highest. `dedup_id` admits one workflow of that id to its queue until it ends;
     another one raises `QueueDeduplicated`, or with `on_duplicate="return"` answers the handle of the one that holds it.
-    `delay` (seconds or a timedelta) keeps it from being claimed before. `partition_key` says to which partition of a
-    partitioned queue it belongs. `app_version` pins it to executors of that version.
+    `delay` (seconds or a timedelta) keeps it from being claimed before. `timeout` (likewise) is how long it may take
+    from its first start on, crashes and waits included, and `deadline` the instant at which it must have ended; then it
+    is cancelled. `partition_key` says to which partition of a partitioned queue it belongs. `app_version` pins it to
+    executors of that version.
 
     Raises `InvalidArgument` for values that cannot be meant.
     """
@@ -32,6 +35,8 @@ class WorkflowOptions:
     dedup_id: str | None = None
     on_duplicate: Literal["raise", "return"] = "raise"
     delay: float | timedelta = 0.0
+    timeout: float | timedelta | None = None
+    deadline: datetime | None = None
     partition_key: str | None = None
     app_version: str | None = None
 
@@ -51,8 +56,28 @@ class WorkflowOptions:
         if self.on_duplicate == "return" and self.dedup_id is None:
             raise InvalidArgument("on_duplicate", self.on_duplicate, "needs a dedup_id, whose holder it asks for")
         duration_seconds("delay", self.delay)
+        if self.timeout is not None and duration_seconds("timeout", self.timeout) == 0:
+            raise InvalidArgument("timeout", self.timeout, "must be longer than nothing")
+        if self.deadline is not None:
+            if not isinstance(self.deadline, datetime) or self.deadline.utcoffset() is None:
+                raise InvalidArgument(
+                    "deadline", self.deadline, "must be a datetime with a time zone, as in datetime.now(UTC)"
+                )
+            if self.timeout is not None:
+                raise InvalidArgument("deadline", self.deadline, "and timeout exclude each other; give one of them")
 
     @property
     def delay_seconds(self) -> float:
         """Return the delay in seconds."""
         return duration_seconds("delay", self.delay)
+
+    @property
+    def timeout_ms(self) -> int | None:
+        """Return the timeout in milliseconds."""
+        # At least one, because a timeout that is shorter is still none that has passed.
+        return None if self.timeout is None else max(1, round(duration_seconds("timeout", self.timeout) * 1000))
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """Return the deadline in epoch milliseconds."""
+        return None if self.deadline is None else (self.deadline - _EPOCH) // timedelta(milliseconds=1)

@@ -22,6 +22,8 @@ def queued(
         priority=options.priority,
         dedup_id=options.dedup_id,
         delay_seconds=options.delay_seconds,
+        timeout_ms=options.timeout_ms,
+        deadline_ms=options.deadline_ms,
         partition_key=options.partition_key,
         app_version=options.app_version,
     )

@@ -1,4 +1,4 @@
-"""How a run ends: finished, failed, parked or handed back."""
+"""How a run ends: finished, failed, cancelled, parked or handed back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from durust.codec import Codec, Encoded
 from durust.errors import RemoteError, SerializationError
 from durust.failpoints import failpoint
 from durust.model.status import Status
-from durust.model.writes import FinishWorkflow, HandBack, HistoryLost, ParkWorkflow, Recorded, Refused, Wait
+from durust.model.writes import (
+    ExpireWorkflow,
+    FinishWorkflow,
+    HandBack,
+    HistoryLost,
+    ParkWorkflow,
+    Recorded,
+    Refused,
+    Unexpired,
+    Wait,
+)
 from durust.routines.effects import Commit, Ended, Raised, Returned, Routine
 from durust.routines.run import Run, Verdict
 from durust.telemetry import emit
@@ -32,7 +42,7 @@ def conclude(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[F
         case Verdict.HANDED_BACK:
             yield Commit(HandBack(run.lease))
             return None
-        case Verdict.FENCED | Verdict.PARKED | None:
+        case Verdict.FENCED | Verdict.PARKED | Verdict.CANCELLED | None:
             return None
         case _:
             assert_never(run.verdict)
@@ -42,6 +52,16 @@ def set_aside(run: Run, codec: Codec, error: Exception, status: Status) -> Routi
     """End a run whose body is not started: its arguments cannot be read, or it was tried too often."""
     run.close(Verdict.FINISHED)
     return (yield from _commit(run, codec, status, codec.dump_error(error)))
+
+
+def run_out(run: Run) -> Routine[FinishWorkflow | None]:
+    """Cancel a run whose time is over before its body is started."""
+    run.close(Verdict.CANCELLED)
+    outcome = yield Commit(ExpireWorkflow(run.lease))
+    if isinstance(outcome, Unexpired):
+        # The database's clock was set back since the claim.
+        yield Commit(HandBack(run.lease))
+    return None
 
 
 def park(run: Run, until_ms: int, places: Sequence[int]) -> Routine[None]:

@@ -20,6 +20,7 @@ class Verdict(Enum):
     FENCED = auto()
     PARKED = auto()
     HANDED_BACK = auto()
+    CANCELLED = auto()
     FAILED = auto()
 
 

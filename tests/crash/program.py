@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ QUEUE = durust.WorkflowQueue("crash")
 SLEEP_SECONDS = 0.15
 # Far longer than a process that wants to end takes to notice the lull and to begin its end.
 LULL_SECONDS = 2.0
+# Longer than two steps take on a busy machine, and less than the lull that it ends.
+TIMEOUT_SECONDS = 1.5
 NO_PATIENCE_SECONDS = 0.01
 RESULT_SECONDS_MAX = 40.0
 # Until long after the test, and until the next process has started.
@@ -53,7 +56,7 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     values = [ctx.step(f"step {number}", effect, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         ctx.sleep(SLEEP_SECONDS)
-    if kind == "lull" and leaving.is_set():
+    if leaving.is_set():
         lull.set()
         clock.pause(LULL_SECONDS)
     return values if kind == STALE else [*values, ctx.step("step 3", effect, 3, ctx.attempt)]
@@ -64,7 +67,7 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     values = [await ctx.step(f"step {number}", effect_async, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         await ctx.sleep(SLEEP_SECONDS)
-    if kind == "lull" and leaving.is_set():
+    if leaving.is_set():
         lull.set()
         await asyncio.sleep(LULL_SECONDS)
     return values if kind == STALE else [*values, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
@@ -135,6 +138,29 @@ def drain(engine: durust.DurableEngine, name: str, kind: str) -> None:
     engine.close(NO_PATIENCE_SECONDS)
 
 
+def run_out(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Start the workflow in this process, which does nothing until the workflow's time is over."""
+    leaving.set()
+    options = durust.WorkflowOptions(workflow_id=ID, timeout=TIMEOUT_SECONDS)
+    handle = engine.run_workflow(name, kind, options=options)
+    with contextlib.suppress(durust.WorkflowTimedOut):
+        handle.get_result(RESULT_SECONDS_MAX)
+
+
+def cancel(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Cancel the workflow."""
+    with durust.DurableClient() as client:
+        client.cancel_workflow(ID)
+
+
+def resume(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Resume the workflow if it was cancelled, and wait for its end."""
+    try:
+        _tell(engine.retrieve_workflow(ID))
+    except durust.WorkflowCancelled:
+        _tell(engine.resume_workflow(ID))
+
+
 def _tell(handle: durust.WorkflowHandle[list[str]]) -> None:
     print(json.dumps(handle.get_result(RESULT_SECONDS_MAX)), flush=True)
 
@@ -148,8 +174,11 @@ ROLES = {
     "start": start,
     "drain": drain,
     "past": past,
+    "run out": run_out,
+    "cancel": cancel,
+    "resume": resume,
 }
-SERVING = {"work", "start", "drain", "past"}
+SERVING = {"work", "start", "drain", "past", "run out", "resume"}
 
 
 def main(role: str, name: str, kind: str) -> None:
@@ -161,8 +190,9 @@ def main(role: str, name: str, kind: str) -> None:
         # As a process of another host looks to this one: only its lease tells whether it lives.
         clock.boot_id = lambda: "elsewhere"
     # Who only enqueues serves no queue.
-    queues = None if role in SERVING else ()
-    with durust.DurableEngine(queues=queues) as engine:
+    engine = durust.DurableEngine(queues=None if role in SERVING else ())
+    # Who only cancels runs nothing: an engine would go on with what a crash left.
+    with contextlib.nullcontext() if role == "cancel" else engine:
         ROLES[role](engine, name, kind)
 
 

@@ -30,6 +30,7 @@ class Scenario:
     before: tuple[Part, ...] = ()
     kind: str = "plain"
     """What the workflow does between its second and its third step: nothing, `sleep`, or a `lull`; or `stale`."""
+    """What the workflow does between its second and its third step: nothing, or `sleep`."""
     is_new: bool = False
     """Whether the database is empty when the victim starts."""
     forgets_executors: bool = False
@@ -37,6 +38,7 @@ class Scenario:
 
 
 ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
+CANCEL, RESUME = Part("cancel"), Part("resume")
 KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
 STALE, DEBOUNCE, HURRY = Part("stale"), Part("debounce"), Part("hurry")
@@ -51,9 +53,13 @@ SCENARIOS = {
     "last call": Scenario(HURRY, before=(STALE,), after=(WORK,)),
     "sleep": Scenario(START, after=(START,), kind="sleep"),
     "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
-    "drain": Scenario(Part("drain"), after=(START,), kind="lull"),
+    "drain": Scenario(Part("drain"), after=(START,)),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),
     "purge": Scenario(Part("purge"), before=(Part("past"), KILLED), after=(Part("purge"), START)),
+    "timeout": Scenario(Part("run out"), after=(RESUME,)),
+    "late": Scenario(RESUME, before=(Part("run out", "sql.expire_workflows.before=kill"),), after=(RESUME,)),
+    "cancel": Scenario(CANCEL, before=(KILLED,), after=(CANCEL, RESUME)),
+    "resume": Scenario(RESUME, before=(KILLED, CANCEL), after=(RESUME,)),
     "orphan": Scenario(WORK, before=(KILLED,), after=(WORK,), forgets_executors=True),
 }

@@ -10,6 +10,8 @@ from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Stage
 
 ONCE = {1: 1, 2: 1, 3: 1}
+# A resume forgets the attempts, which an honest repeat would have counted.
+BEGUN_ANEW = ["step 2 happened in the attempts [1, 1]"]
 FINE = [Entry(1, 1, 10, "a"), Entry(2, 1, 10, "b"), Entry(3, 2, 11, "c")]
 
 
@@ -23,6 +25,25 @@ def test_a_record_that_got_lost_between_two_processes_is_noticed(stage: Stage, k
     stage.finish(scenario)
 
     assert stage.faults() == ["step 2 happened 2 times and not 1"]
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize(
+    ("name", "boundary"),
+    [("timeout", "sql.expire_workflows.after"), ("cancel", "sql.cancel_workflows.after")],
+)
+def test_a_record_that_a_cancel_loses_is_noticed(
+    stage: Stage, kind: str, colour: str, name: str, boundary: str
+) -> None:
+    scenario = SCENARIOS[name]
+    stage.prepare(scenario)
+    stage.kill(scenario, boundary, 1)
+    stage.database.forget_step(2)
+
+    stage.finish(scenario)
+
+    assert stage.faults() == ["step 2 happened 2 times and not 1", *BEGUN_ANEW]
 
 
 @pytest.mark.parametrize("colour", ["async", "sync"])

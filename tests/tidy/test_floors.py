@@ -39,6 +39,7 @@ SURFACE = {
     "durust.delays",
     "durust.durable",
     "durust.handle",
+    "durust.orders",
     "durust.queue",
     "durust.queue_verbs",
     "durust.queues",
