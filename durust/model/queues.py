@@ -12,9 +12,9 @@ from durust.model.options import WorkflowOptions
 from durust.model.retry import duration_seconds
 
 # Bodies start a little after their claims, some a little later than others. Counted over a window that is longer by
-# this, the limit holds for them too; of a short period it is at most the twentieth part, so it costs 5 % of the rate.
-RATE_MARGIN_SECONDS = 0.05
-RATE_MARGIN_PART = 0.05
+# this, the limit mostly holds for them too; of a short period it is the fiftieth part, so it costs 2 % of the rate.
+RATE_MARGIN_SECONDS = 0.02
+RATE_MARGIN_PART = 0.02
 # One claim looks at so many partitions of a queue, and the next goes on behind them: each costs an index probe.
 PARTITIONS_MAX = 256
 # A share of a budget is remembered for at least this long after its claim, for whoever wonders what ran when.
