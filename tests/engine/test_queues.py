@@ -117,6 +117,31 @@ def test_worker_concurrency_holds(stage: Stage, paint: Paint, gauge: Gauge) -> N
     assert gauge.peak == 3
 
 
+@pytest.mark.covers(76, 77)
+def test_worker_concurrency_counts_what_each_engine_runs_itself(stage: Stage, paint: Paint) -> None:
+    gauges = [Gauge(), Gauge()]
+
+    def make_visit(gauge: Gauge) -> Callable[..., Any]:
+        @paint
+        def visit(ctx: Any) -> Any:
+            yield ctx.step("visit", gauge.visit)
+
+        return visit
+
+    mail = WorkflowQueue("mail", worker_concurrency=2)
+    engines = [launch(stage, make_visit(gauge), queues=[mail]) for gauge in gauges]
+
+    handles = engines[0].enqueue_many(mail, "visit", [()] * 12)
+
+    eventually(lambda: [gauge.now for gauge in gauges] == [2, 2])
+    for engine in engines:
+        wait_for_rounds(stage, engine)
+    for gauge in gauges:
+        gauge.open()
+    assert [handle.get_result(PATIENCE) for handle in handles] == [None] * 12
+    assert [gauge.peak for gauge in gauges] == [2, 2]
+
+
 def test_worker_concurrency_of_one_queue_leaves_the_others_free(stage: Stage, gauge: Gauge) -> None:
     def visit(ctx: SyncDurableContext) -> None:
         ctx.step("visit", gauge.visit)
