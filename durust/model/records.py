@@ -168,6 +168,43 @@ class QueueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """One stored schedule, as this library or another one left it."""
+
+    schedule_id: str
+    name: str
+    workflow: str
+    cron: str
+    zone: str | None
+    """The IANA name of the time zone; None for UTC."""
+    context: str
+    """A text of JSON where durust wrote it."""
+    status: str
+    """ACTIVE or PAUSED."""
+    catch_up: bool
+    queue: str | None
+    app_name: str | None
+    last_fired_at: str | None
+    """The last tick that fired, in ISO 8601."""
+    overlap: str = "allow"
+    settled_ms: int | None = None
+    """The instant up to which every tick is fired or given up; None where only another library has written."""
+
+    @property
+    def definition(self) -> tuple[str, str, str | None, str, bool, str | None]:
+        """Return what its ticks and their runs are made of."""
+        return self.workflow, self.cron, self.zone, self.context, self.catch_up, self.queue
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchedules:
+    """All stored schedules, and the database's time when they were read."""
+
+    now_ms: int
+    rows: tuple[ScheduleRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """What one sweep did."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-from durust.model.records import Lease
+from durust.model.records import Lease, ScheduleRow
+from durust.model.schedule_writes import Tick
 from durust.model.status import Status
 from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, RecordStep, StartWorkflow, Wait, Write
 
@@ -31,7 +32,7 @@ SECONDS_MAX = 1e11
 
 _ENDS = frozenset({Status.SUCCESS, Status.ERROR, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED})
 # Asked for each write of each batch, so the names are looked up once.
-_FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in (*APPLY_ORDER, Lease, Wait)}
+_FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in (*APPLY_ORDER, Lease, Wait, ScheduleRow, Tick)}
 
 
 def refusal(write: Write) -> str | None:

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 from durust.model.queues import QueueDefinition
 from durust.model.records import Checkpoint, Lease, WorkflowRow
+from durust.model.schedule_writes import (
+    DeleteSchedule,
+    FireTicks,
+    PauseSchedule,
+    ResumeSchedule,
+    ScheduleOutcome,
+    ScheduleWrite,
+    StoreSchedule,
+)
 from durust.model.status import Status
 
 INTERNAL_QUEUE = "_dbos_internal_queue"
@@ -299,6 +308,11 @@ APPLY_ORDER: tuple[type, ...] = (
     StoreQueue,
     PauseQueue,
     DeleteQueue,
+    StoreSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    DeleteSchedule,
+    FireTicks,
     StartWorkflow,
     DebounceWorkflow,
     SetDelay,
@@ -332,6 +346,7 @@ Write = (
     | StoreQueue
     | PauseQueue
     | DeleteQueue
+    | ScheduleWrite
 )
 
 
@@ -416,6 +431,5 @@ class Released:
     queues: frozenset[str]
 
 
-Outcome = (
-    Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused | Alive | Released
-)
+RunOutcome = Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused
+Outcome = RunOutcome | Alive | Released | ScheduleOutcome

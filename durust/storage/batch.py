@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
+from durust.model.schedule_writes import (
+    DeleteSchedule,
+    Fired,
+    FireTicks,
+    Moved,
+    PauseSchedule,
+    ResumeSchedule,
+    ScheduleExists,
+    StoreSchedule,
+)
 from durust.model.status import ENQUEUED, PENDING, TRANSITIONS, Event, recorded
 from durust.model.writes import (
     APPLY_ORDER,
@@ -43,7 +53,7 @@ from durust.model.writes import (
     Unexpired,
     Write,
 )
-from durust.storage import columns, debounces, rows, statements
+from durust.storage import columns, debounces, rows, schedule_columns, statements
 from durust.storage.links import Call, Row
 
 SQL = statements.load("postgres")
@@ -162,7 +172,19 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     if moves:
         call = Call(SQL.classify_starts, columns.classify_moves([write for _, write in moves]))
         answers |= _explained(moves, run([call])[0], _explain_move)
+    for index, write in unanswered:
+        if isinstance(write, StoreSchedule):
+            answers |= _explain_store(run, index, write)
     return answers
+
+
+def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
+    """Answer which schedule has the name; none when it was deleted meanwhile, and the write is sent again."""
+    stored = rows.schedules(run([Call(SQL.list_schedules)])[0])
+    for row in stored.rows:
+        if row.name == write.name:
+            return {index: _RECORDED if row.schedule_id == write.schedule_id else ScheduleExists(row)}
+    return {}
 
 
 _GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack, ExpireWorkflow)
@@ -336,6 +358,30 @@ def _released(found: Group, results: Results) -> Answers:
     }
 
 
+def _stored(found: Group, results: Results) -> Answers:
+    return {index: _RECORDED for (index, _), came_back in zip(found, results, strict=True) if came_back}
+
+
+def _found(found: Group, results: Results) -> Answers:
+    return {index: _RECORDED if came_back else Missing() for (index, _), came_back in zip(found, results, strict=True)}
+
+
+def _firing(writes: list[FireTicks]) -> list[Call]:
+    return [
+        Call(SQL.adopt_schedules, schedule_columns.adopt_schedules(write))
+        if write.schedule.settled_ms is None
+        else Call(SQL.fire_ticks, schedule_columns.fire_ticks(write))
+        for write in writes
+    ]
+
+
+def _fired(found: Group, results: Results) -> Answers:
+    return {
+        index: Fired(tuple(row[1] for row in came_back if row[1:] not in {(), (None,)})) if came_back else Moved()
+        for (index, _), came_back in zip(found, results, strict=True)
+    }
+
+
 def _by_key(writes: Iterable[Any], key: Callable[[Any], str]) -> list[Any]:
     """Return the last write of each key: two of one in a statement would touch one row twice."""
     return list({key(write): write for write in writes}.values())
@@ -412,6 +458,27 @@ _KINDS: dict[type, _Kind] = {
         calls=lambda writes: [Call(SQL.delete_queues, columns.queue_names(writes))],
         read=_named,
     ),
+    StoreSchedule: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.store_schedules, schedule_columns.store_schedules(write)) for write in writes],
+        read=_stored,
+    ),
+    PauseSchedule: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.pause_schedules, schedule_columns.named(write.name)) for write in writes],
+        read=_found,
+    ),
+    ResumeSchedule: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.resume_schedules, schedule_columns.named(write.name)) for write in writes],
+        read=_found,
+    ),
+    DeleteSchedule: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.delete_schedules, schedule_columns.named(write.name)) for write in writes],
+        read=_found,
+    ),
+    FireTicks: _Kind(key=None, calls=_firing, read=_fired),
     StartWorkflow: _Kind(
         key=lambda write: write.workflow_id,
         calls=lambda writes: [Call(SQL.start_workflows, columns.start_workflows(writes), is_hot=True)],

@@ -20,7 +20,7 @@ from durust.model.filters import (
     Scope,
     SweepRequest,
 )
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
@@ -227,6 +227,10 @@ class InMemoryProvider:
         with self._lock:
             self._demand_open()
             return sorted(self._tables.queues.values(), key=lambda row: row.name)
+
+    def schedules(self) -> StoredSchedules:
+        with self._transaction():
+            return StoredSchedules(self._tables.now_ms, self._tables.schedules.all())
 
     def announce(self, hints: Sequence[Hint]) -> None:
         with self._lock:

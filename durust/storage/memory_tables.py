@@ -10,6 +10,7 @@ from durust import clock
 from durust.model.filters import Scope
 from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -46,6 +47,7 @@ from durust.model.writes import (
     Wait,
     Write,
 )
+from durust.storage.memory_schedules import ScheduleTable
 
 # What a sleep's instant is written in: the canonical name of plain JSON.
 PORTABLE = "portable_json"
@@ -88,6 +90,7 @@ class Tables:
     grants: dict[str, Grant] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     """The workflows that were started under a budget; when they go on they do not start again."""
+    schedules: ScheduleTable = field(default_factory=ScheduleTable)
     now_ms: int = 0
     """The moment of the transaction under way: one for all its writes, so that rows of one batch tie."""
 
@@ -135,6 +138,8 @@ class Tables:
                 return self._change_queue(write.name, is_paused=write.is_paused)
             case DeleteQueue():
                 return Recorded() if self.queues.pop(write.name, None) else Missing()
+            case StoreSchedule() | PauseSchedule() | ResumeSchedule() | DeleteSchedule() | FireTicks():
+                return self.schedules.apply(write, self.now_ms, self.workflows.values(), self._start)
             case _:
                 assert_never(write)
 

@@ -19,7 +19,7 @@ from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
 from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
@@ -457,6 +457,10 @@ class PostgresProvider:
     def queues(self) -> list[QueueRow]:
         [found] = self._run([Call(SQL.list_queues)])
         return [rows.queue(row) for row in found]
+
+    def schedules(self) -> StoredSchedules:
+        [found] = self._run([Call(SQL.list_schedules)])
+        return rows.schedules(found)
 
     def announce(self, hints: Sequence[Hint]) -> None:
         payloads = announcements.payloads(hints)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 
 
@@ -16,7 +16,7 @@ class Hint:
     """Something changed that somebody may be waiting for. A hint may be lost or repeated: a poll stands behind it."""
 
     kind: str
-    """`queue` (work was enqueued there), `workflow` (one ended), `cancel` (of that id) or `any` (something changed)."""
+    """`queue` (work was enqueued there), `workflow` (one ended), `cancel` (of that id), `schedule` (one changed) or `any`."""
     key: str = ""
 
 
@@ -101,6 +101,9 @@ class StateProvider(Protocol):
 
     def queues(self) -> list[QueueRow]:
         """Read the stored queue definitions."""
+
+    def schedules(self) -> StoredSchedules:
+        """Read all stored schedules, with the database's time."""
 
     def announce(self, hints: Sequence[Hint]) -> None:
         """Send hints to the listeners of all processes, after the commit they speak of. Losing them is harmless."""

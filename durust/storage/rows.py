@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from durust.model.records import Checkpoint, Claimed, Claims, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claimed,
+    Claims,
+    ExecutorRow,
+    Lease,
+    QueueRow,
+    ScheduleRow,
+    StoredSchedules,
+    WorkflowRow,
+)
 from durust.model.status import recorded
 
 Row = Sequence[Any]
@@ -62,3 +72,20 @@ def queue(row: Row) -> QueueRow:
         partition_queue=bool(found.partition_queue),
         is_paused=bool(found.is_paused),
     )
+
+
+def schedules(found: Iterable[Row]) -> StoredSchedules:
+    """Return schedules, from rows that each begin with the time; where there is none, a lone row tells it."""
+    moments, kept = [], []
+    for now_ms, *rest in found:
+        moments.append(now_ms)
+        if rest[0] is not None:
+            kept.append(schedule(rest))
+    return StoredSchedules(moments[0], tuple(kept))
+
+
+def schedule(row: Row) -> ScheduleRow:
+    """Return a schedule."""
+    schedule_id, name, workflow, cron, zone, context, status, catch_up, *rest = row
+    # SQLite knows no truth but numbers.
+    return ScheduleRow(schedule_id, name, workflow, cron, zone, context, status, bool(catch_up), *rest)

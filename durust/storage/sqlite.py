@@ -16,7 +16,7 @@ from durust import clock
 from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
@@ -401,6 +401,9 @@ class SqliteProvider:
 
     def queues(self) -> list[QueueRow]:
         return [rows.queue(row) for row in self._read(SQL.list_queues, {})]
+
+    def schedules(self) -> StoredSchedules:
+        return rows.schedules(self._read(SQL.list_schedules, {}))
 
     def announce(self, hints: Sequence[Hint]) -> None:
         """Do nothing: every listener on the file sees the commit itself."""

@@ -8,6 +8,7 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
+from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import ENQUEUED, PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
@@ -45,7 +46,7 @@ from durust.model.writes import (
     Unexpired,
     Write,
 )
-from durust.storage import debounces, rows, statements
+from durust.storage import debounces, rows, sqlite_schedules, statements
 from durust.storage.links import Param, Row
 from durust.storage.statements import Statement
 
@@ -405,6 +406,11 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     PauseQueue: _pause_queue,
     DeleteQueue: _delete_queue,
     EndGrants: _end_grants,
+    StoreSchedule: sqlite_schedules.store,
+    PauseSchedule: sqlite_schedules.pause,
+    ResumeSchedule: sqlite_schedules.resume,
+    DeleteSchedule: sqlite_schedules.delete,
+    FireTicks: lambda transaction, write: sqlite_schedules.fire(transaction, write, start),
     StartWorkflow: start,
     SetDelay: _set_delay,
     RecordSleep: _record_sleep,

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from durust.model.records import ScheduleRow
 from durust.storage.memory import InMemoryProvider
 from durust.storage.postgres import PostgresProvider
 from durust.storage.provider import StateProvider
@@ -32,6 +33,9 @@ _FIELDS = {
 
 Rewrite = Callable[..., None]
 """`rewrite(workflow_id, column=value)` changes a column of a workflow behind the provider's back."""
+
+ForeignSchedule = Callable[..., None]
+"""`foreign_schedule(name, column=value)` leaves a schedule as another library makes it, under the id `theirs`."""
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -92,3 +96,58 @@ def rewriter(url: str, provider: StateProvider) -> Rewrite:
                 )
 
     return change
+
+
+@pytest.fixture
+def foreign_schedule(url: str, provider: StateProvider) -> ForeignSchedule:
+    """Return `foreign_schedule`."""
+    return schedule_maker(url, provider)
+
+
+def schedule_maker(url: str, provider: StateProvider) -> ForeignSchedule:
+    """Return `foreign_schedule` for a provider on the database at *url*."""
+
+    def make(name: str, **columns: Any) -> None:
+        values: dict[str, Any] = {
+            "schedule_id": "theirs",
+            "schedule_name": name,
+            "workflow_name": "ship",
+            "schedule": "0 0 3 * * *",
+            "status": "ACTIVE",
+            "context": "null",
+            "automatic_backfill": False,
+            "cron_timezone": None,
+            "queue_name": None,
+            "application_name": None,
+            "last_fired_at": None,
+        } | columns
+        columns_of = ", ".join(values)
+        if isinstance(provider, InMemoryProvider):
+            provider._tables.schedules.rows[name] = ScheduleRow(
+                schedule_id=values["schedule_id"],
+                name=name,
+                workflow=values["workflow_name"],
+                cron=values["schedule"],
+                zone=values["cron_timezone"],
+                context=values["context"],
+                status=values["status"],
+                catch_up=values["automatic_backfill"],
+                queue=values["queue_name"],
+                app_name=values["application_name"],
+                last_fired_at=values["last_fired_at"],
+            )
+        elif url.startswith("sqlite:"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)) as connection, connection:
+                marks = ", ".join("?" * len(values))
+                connection.execute(
+                    f"insert into workflow_schedules ({columns_of}) values ({marks})", tuple(values.values())
+                )
+        else:
+            with psycopg.connect(url) as database:
+                marks = ", ".join(["%s"] * len(values))
+                database.execute(
+                    f"insert into dbos.workflow_schedules ({columns_of}) values ({marks})".encode(),
+                    tuple(values.values()),
+                )
+
+    return make

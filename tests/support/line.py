@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, Swept, WorkflowRow
+from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -99,6 +99,9 @@ class Line:
 
     def queues(self) -> list[QueueRow]:
         return self.pass_on("queues", self.behind.queues)
+
+    def schedules(self) -> StoredSchedules:
+        return self.pass_on("schedules", self.behind.schedules)
 
     def announce(self, hints: Sequence[Hint]) -> None:
         self.pass_on("announce", lambda: self.behind.announce(hints))

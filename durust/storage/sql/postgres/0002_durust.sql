@@ -62,5 +62,13 @@ create table durust.paused_queues (
     paused_at bigint not null
 );
 
+-- How far each schedule's ticks are settled, and what a tick does that meets an earlier run. A schedule that another
+-- library made has no row yet; one that it made anew has another id.
+create table durust.schedules (
+    schedule_id text primary key,
+    settled_until bigint not null,
+    overlap text not null
+);
+
 -- The total order of messages.
 create sequence durust.notifications_seq;

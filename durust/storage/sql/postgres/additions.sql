@@ -9,3 +9,6 @@ create unique index if not exists durust_stream_keys on dbos.streams (durust_key
 create index if not exists durust_debounces on dbos.workflow_status (creator_xid) where is_debounced;
 create index if not exists durust_claim_order on dbos.workflow_status (queue_name, priority, created_at, workflow_uuid)
     where status = 'ENQUEUED';
+-- The runs of a schedule that have not ended, which are few beside those that have.
+create index if not exists durust_schedule_runs on dbos.workflow_status (schedule_name)
+    where schedule_name is not null and status in ('ENQUEUED', 'DELAYED', 'PENDING');

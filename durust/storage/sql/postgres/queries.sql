@@ -91,6 +91,133 @@ with unpaused as (
 )
 delete from dbos.queues q where q.name = any(%(names)s::text[]) returning q.name
 
+-- name: store_schedules
+-- What is replaced keeps its id, its context, its status and its last tick. A row of another application is left alone,
+-- and nothing comes back for it.
+with stored as (
+    insert into dbos.workflow_schedules as s (
+        schedule_id, schedule_name, workflow_name, schedule, cron_timezone, context, automatic_backfill, queue_name,
+        application_name, status)
+    values (%(id)s, %(name)s, %(workflow)s, %(cron)s, %(zone)s, %(context)s, %(catch_up)s, %(queue)s, %(app)s, 'ACTIVE')
+        on conflict (schedule_name) do update
+       set workflow_name = excluded.workflow_name, schedule = excluded.schedule, cron_timezone = excluded.cron_timezone,
+           automatic_backfill = excluded.automatic_backfill, queue_name = excluded.queue_name,
+           application_name = excluded.application_name
+     where %(replaces)s::boolean and coalesce(s.application_name, %(app)s) = %(app)s
+    returning s.schedule_id
+)
+insert into durust.schedules as d (schedule_id, settled_until, overlap)
+select s.schedule_id, (extract(epoch from clock_timestamp()) * 1000)::bigint, %(overlap)s
+  from stored s
+    on conflict (schedule_id) do update set overlap = excluded.overlap
+returning d.schedule_id
+
+-- name: pause_schedules
+update dbos.workflow_schedules s set status = 'PAUSED' where s.schedule_name = %(name)s returning s.schedule_id
+
+-- name: resume_schedules
+-- Whether it was paused is read from the locked row: of two that resume at once the second settles nothing.
+with pick as materialized (
+    select s.schedule_id, s.status
+      from dbos.workflow_schedules s
+     where s.schedule_name = %(name)s
+       for no key update
+), resumed as (
+    update dbos.workflow_schedules s set status = 'ACTIVE' from pick p where s.schedule_id = p.schedule_id
+), settled as (
+    insert into durust.schedules as d (schedule_id, settled_until, overlap)
+    select p.schedule_id, (extract(epoch from clock_timestamp()) * 1000)::bigint, 'allow'
+      from pick p
+     where p.status <> 'ACTIVE'
+        on conflict (schedule_id) do update set settled_until = greatest(d.settled_until, excluded.settled_until)
+)
+select p.schedule_id from pick p
+
+-- name: delete_schedules
+with gone as (
+    delete from dbos.workflow_schedules s where s.schedule_name = %(name)s returning s.schedule_id
+), forgotten as (
+    delete from durust.schedules d using gone g where d.schedule_id = g.schedule_id
+)
+select g.schedule_id from gone g
+
+-- name: adopt_schedules
+-- Another library's schedule is settled up to now, once.
+insert into durust.schedules (schedule_id, settled_until, overlap)
+select s.schedule_id, %(settled)s, 'allow'
+  from dbos.workflow_schedules s
+ where s.schedule_id = %(id)s
+    on conflict do nothing
+returning schedule_id
+
+-- name: fire_ticks
+-- Both rows are locked and judged as they stand then, so of two that fire one finds the schedule moved on. Whoever finds
+-- it as it was read also sees, in this snapshot, what the last one that moved it has started.
+with mine as materialized (
+    select s.schedule_id, s.schedule_name, s.workflow_name, s.queue_name, d.overlap
+      from dbos.workflow_schedules s
+      join durust.schedules d on d.schedule_id = s.schedule_id
+     where s.schedule_id = %(id)s and s.status = 'ACTIVE' and d.settled_until = %(expected)s
+       and s.workflow_name = %(workflow)s and s.schedule = %(cron)s and s.context = %(context)s
+       and s.cron_timezone is not distinct from %(zone)s::text and s.queue_name is not distinct from %(queue)s::text
+       and s.automatic_backfill = %(catch_up)s::boolean
+       for no key update
+), moved as (
+    update durust.schedules d set settled_until = %(settled)s from mine m where d.schedule_id = m.schedule_id
+), tick as materialized (
+    select i.id, i.time, i.inputs, i.place, m.workflow_name, m.queue_name, m.schedule_name
+      from mine m
+     cross join unnest(%(ids)s::text[], %(times)s::text[], %(inputs)s::text[]) with ordinality
+           as i(id, time, inputs, place)
+     where m.overlap <> 'skip'
+        or (i.place = 1 and not exists (
+            select from dbos.workflow_status w
+             where w.schedule_name = m.schedule_name and w.status in ('ENQUEUED', 'DELAYED', 'PENDING')))
+), noted as (
+    update dbos.workflow_schedules s
+       set last_fired_at = t.time
+      from mine m
+     cross join (select max(k.time) as time from tick k) t
+     where s.schedule_id = m.schedule_id and t.time is not null
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), started as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, queue_name, priority, application_name, serialization, creator_xid,
+        recovery_attempts, created_at, updated_at, schedule_name)
+    select t.id, 'ENQUEUED', t.workflow_name, coalesce(t.queue_name, %(internal)s), 0, %(app)s, 'portable_json',
+           %(creator)s, 0, n.ms, n.ms, t.schedule_name
+      from tick t
+     cross join moment n
+     order by t.place
+        on conflict do nothing
+    returning workflow_uuid
+), stored as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select t.id, t.inputs
+      from tick t
+     where t.id in (select s.workflow_uuid from started s)
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+)
+select m.schedule_id, s.workflow_uuid
+  from mine m
+  left join started s on true
+ order by s.workflow_uuid
+
+-- name: list_schedules
+-- In the order of their ids, in which whoever fires locks them. The time comes also where there is no schedule.
+with moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+)
+select m.ms, s.schedule_id, s.schedule_name, s.workflow_name, s.schedule, s.cron_timezone, s.context, s.status,
+       s.automatic_backfill, s.queue_name, s.application_name, s.last_fired_at, coalesce(d.overlap, 'allow'),
+       d.settled_until
+  from moment m
+  left join dbos.workflow_schedules s on true
+  left join durust.schedules d on d.schedule_id = s.schedule_id
+ order by s.schedule_id
+
 -- name: start_workflows
 -- A direct start holds its executor's row until it has committed, so a retirement either sees the new workflow or
 -- comes first and refuses it. Who holds a deduplication id is told from here, because the batch may end him later on.
@@ -1263,7 +1390,10 @@ select a.column_name
         where t.attrelid = to_regclass(a.table_name) and t.attname = a.column_name and not t.attisdropped)
  union all
 select i.index_name
-  from (values ('dbos.durust_claim_order'), ('dbos.durust_debounces'), ('dbos.durust_stream_keys')) as i(index_name)
+  from (values
+       ('dbos.durust_claim_order'), ('dbos.durust_debounces'), ('dbos.durust_schedule_runs'),
+       ('dbos.durust_stream_keys'))
+       as i(index_name)
  where to_regclass(i.index_name) is null
  order by 1
 

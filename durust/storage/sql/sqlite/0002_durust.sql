@@ -63,6 +63,14 @@ create table durust_paused_queues (
     paused_at integer not null
 );
 
+-- How far each schedule's ticks are settled, and what a tick does that meets an earlier run. A schedule that another
+-- library made has no row yet; one that it made anew has another id.
+create table durust_schedules (
+    schedule_id text primary key,
+    settled_until integer not null,
+    overlap text not null
+);
+
 -- The total order of messages: a counter, because the greatest number that still stands may have been given before.
 create table durust_sequences (
     name text primary key,

@@ -4,6 +4,9 @@
 create index if not exists durust_claim_order on workflow_status (queue_name, priority, created_at, workflow_uuid)
     where status = 'ENQUEUED';
 create index if not exists durust_debounces on workflow_status (creator_xid) where is_debounced = 1;
+-- The runs of a schedule that have not ended, which are few beside those that have.
+create index if not exists durust_schedule_runs on workflow_status (schedule_name)
+    where schedule_name is not null and status in ('ENQUEUED', 'DELAYED', 'PENDING');
 create unique index if not exists durust_stream_keys on streams (durust_key) where durust_key is not null;
 
 -- Messages that came before the column get their numbers in the order in which they were written.

@@ -53,6 +53,78 @@ select 1 from queues q where q.name = :name
 -- name: delete_queues
 delete from queues where name = :name
 
+-- name: store_schedules
+-- What is replaced keeps its id, its context, its status and its last tick. A row of another application is left alone.
+insert into workflow_schedules (
+    schedule_id, schedule_name, workflow_name, schedule, cron_timezone, context, automatic_backfill, queue_name,
+    application_name, status)
+values (:id, :name, :workflow, :cron, :zone, :context, :catch_up, :queue, :app, 'ACTIVE')
+on conflict (schedule_name) do update
+   set workflow_name = excluded.workflow_name, schedule = excluded.schedule, cron_timezone = excluded.cron_timezone,
+       automatic_backfill = excluded.automatic_backfill, queue_name = excluded.queue_name,
+       application_name = excluded.application_name
+ where :replaces and coalesce(application_name, :app) = :app
+
+-- name: settle_schedules
+-- A schedule is settled from the moment at which it is first seen.
+insert into durust_schedules (schedule_id, settled_until, overlap)
+select s.schedule_id, :now, :overlap from workflow_schedules s where s.schedule_name = :name
+on conflict (schedule_id) do update set overlap = excluded.overlap
+
+-- name: pause_schedules
+update workflow_schedules set status = 'PAUSED' where schedule_name = :name
+
+-- name: pass_pauses
+-- Before the schedule is ACTIVE again: the ticks of its pause never fire.
+insert into durust_schedules (schedule_id, settled_until, overlap)
+select s.schedule_id, :now, 'allow' from workflow_schedules s where s.schedule_name = :name and s.status <> 'ACTIVE'
+on conflict (schedule_id) do update set settled_until = max(settled_until, excluded.settled_until)
+
+-- name: resume_schedules
+update workflow_schedules set status = 'ACTIVE' where schedule_name = :name
+
+-- name: forget_schedules
+delete from durust_schedules
+ where schedule_id in (select s.schedule_id from workflow_schedules s where s.schedule_name = :name)
+
+-- name: delete_schedules
+delete from workflow_schedules where schedule_name = :name
+
+-- name: adopt_schedules
+-- Another library's schedule is settled up to now, once.
+insert into durust_schedules (schedule_id, settled_until, overlap)
+select s.schedule_id, :settled, 'allow' from workflow_schedules s where s.schedule_id = :id
+on conflict do nothing
+
+-- name: find_fireable
+-- Whether the schedule stands as it was read, and what keeps a tick from starting.
+select s.schedule_name, s.workflow_name, s.queue_name,
+       d.overlap = 'skip' as may_skip,
+       d.overlap = 'skip' and exists (
+           select 1 from workflow_status w
+            where w.schedule_name = s.schedule_name and w.status in ('ENQUEUED', 'DELAYED', 'PENDING')) as is_running
+  from workflow_schedules s
+  join durust_schedules d on d.schedule_id = s.schedule_id
+ where s.schedule_id = :id and s.status = 'ACTIVE' and d.settled_until = :expected
+   and s.workflow_name = :workflow and s.schedule = :cron and s.context = :context
+   and s.cron_timezone is :zone and s.queue_name is :queue and s.automatic_backfill = :catch_up
+
+-- name: fire_ticks
+update durust_schedules set settled_until = :settled where schedule_id = :id
+
+-- name: note_ticks
+update workflow_schedules set last_fired_at = :time where schedule_id = :id
+
+-- name: list_schedules
+-- The time comes also where there is no schedule.
+select m.ms, s.schedule_id, s.schedule_name, s.workflow_name, s.schedule, s.cron_timezone, s.context, s.status,
+       s.automatic_backfill, s.queue_name, s.application_name, s.last_fired_at, coalesce(d.overlap, 'allow'),
+       d.settled_until
+  from (select :now as ms) m
+  left join workflow_schedules s on true
+  left join durust_schedules d on d.schedule_id = s.schedule_id
+ order by s.schedule_id
+
 -- name: start_workflows
 -- A direct start asks in the same statement whether its executor lives.
 insert into workflow_status (
@@ -675,7 +747,8 @@ select a.name
  where not exists (select 1 from pragma_table_info(a.home) c where c.name = a.name)
  union all
 select a.name
-  from (select 'durust_claim_order' as name union all select 'durust_debounces' union all select 'durust_stream_keys'
+  from (select 'durust_claim_order' as name union all select 'durust_debounces' union all select 'durust_schedule_runs'
+         union all select 'durust_stream_keys'
          union all select 'durust_notifications_seq') a
  where not exists (select 1 from sqlite_master m where m.name = a.name)
 

@@ -1,0 +1,114 @@
+"""The writes of schedules on SQLite, each inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from durust.model.schedule_writes import (
+    DeleteSchedule,
+    Fired,
+    FireTicks,
+    Moved,
+    PauseSchedule,
+    ResumeSchedule,
+    ScheduleExists,
+    StoreSchedule,
+)
+from durust.model.writes import Missing, Outcome, Recorded, StartWorkflow
+from durust.storage import rows, statements
+from durust.storage.links import Param, Row
+from durust.storage.statements import Statement
+
+SQL = statements.load("sqlite")
+PORTABLE = "portable_json"
+
+
+class Transaction(Protocol):
+    """An open write transaction."""
+
+    def rows(self, statement: Statement, params: Mapping[str, Param]) -> list[Row]:
+        """Run a statement and return its rows."""
+
+    def change(self, statement: Statement, params: Mapping[str, Param]) -> int:
+        """Run a statement and return how many rows it changed."""
+
+
+def store(transaction: Transaction, write: StoreSchedule) -> Outcome:
+    """Store a schedule, or tell which one has the name."""
+    values: dict[str, Param] = {
+        "id": write.schedule_id,
+        "name": write.name,
+        "workflow": write.workflow,
+        "cron": write.cron,
+        "zone": write.zone,
+        "context": write.context,
+        "catch_up": write.catch_up,
+        "queue": write.queue,
+        "app": write.app_name,
+        "replaces": write.replaces,
+    }
+    if transaction.change(SQL.store_schedules, values):
+        transaction.change(SQL.settle_schedules, {"name": write.name, "overlap": write.overlap})
+        return Recorded()
+    stored = rows.schedules(transaction.rows(SQL.list_schedules, {}))
+    [standing] = [row for row in stored.rows if row.name == write.name]
+    return Recorded() if standing.schedule_id == write.schedule_id else ScheduleExists(standing)
+
+
+def pause(transaction: Transaction, write: PauseSchedule) -> Outcome:
+    """Stop a schedule."""
+    return Recorded() if transaction.change(SQL.pause_schedules, {"name": write.name}) else Missing()
+
+
+def resume(transaction: Transaction, write: ResumeSchedule) -> Outcome:
+    """Let a schedule go on from now."""
+    transaction.change(SQL.pass_pauses, {"name": write.name})
+    return Recorded() if transaction.change(SQL.resume_schedules, {"name": write.name}) else Missing()
+
+
+def delete(transaction: Transaction, write: DeleteSchedule) -> Outcome:
+    """Forget a schedule."""
+    transaction.change(SQL.forget_schedules, {"name": write.name})
+    return Recorded() if transaction.change(SQL.delete_schedules, {"name": write.name}) else Missing()
+
+
+def fire(transaction: Transaction, write: FireTicks, start: Callable[[Any, StartWorkflow], Outcome]) -> Outcome:
+    """Move a schedule on, and have *start* start its runs."""
+    read = write.schedule
+    if read.settled_ms is None:
+        adopted = transaction.change(SQL.adopt_schedules, {"id": read.schedule_id, "settled": write.settled_ms})
+        return Fired(()) if adopted else Moved()
+    values: dict[str, Param] = {
+        "id": read.schedule_id,
+        "expected": read.settled_ms,
+        "workflow": read.workflow,
+        "cron": read.cron,
+        "zone": read.zone,
+        "context": read.context,
+        "catch_up": read.catch_up,
+        "queue": read.queue,
+    }
+    found = transaction.rows(SQL.find_fireable, values)
+    if not found:
+        return Moved()
+    [(name, workflow, queue, may_skip, is_running)] = found
+    transaction.change(SQL.fire_ticks, {"id": read.schedule_id, "settled": write.settled_ms})
+    ticks = () if is_running else write.ticks[:1] if may_skip else write.ticks
+    started = []
+    for tick in ticks:
+        run = StartWorkflow(
+            workflow_id=tick.workflow_id,
+            name=workflow,
+            inputs=tick.inputs,
+            serialization=PORTABLE,
+            creator=write.creator,
+            app_name=write.app_name,
+            queue=queue,
+            schedule_name=name,
+        )
+        if isinstance(start(transaction, run), Recorded):
+            started.append(tick.workflow_id)
+    if ticks:
+        transaction.change(SQL.note_ticks, {"id": read.schedule_id, "time": max(tick.time for tick in ticks)})
+    return Fired(tuple(sorted(started)))
