@@ -20,6 +20,8 @@ from durust.errors import (
     QueueDeduplicated,
     QueueNotFound,
     RemoteError,
+    ScheduleConflict,
+    ScheduleNotFound,
     SchemaMismatch,
     SerializationError,
     StepDiverged,
@@ -37,8 +39,10 @@ from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
 from durust.model.records import Checkpoint, Purged, QueueRow, WorkflowRow
 from durust.model.retry import StepOptions
+from durust.model.schedules import ScheduledInput
 from durust.model.status import Status
 from durust.queue import WorkflowQueue
+from durust.schedules import Schedule
 from durust.settings import Settings
 from durust.storage.memory import InMemoryProvider
 from durust.storage.provider import StateProvider
@@ -75,6 +79,10 @@ __all__ = [
     "QueueRow",
     "RateLimiter",
     "RemoteError",
+    "Schedule",
+    "ScheduleConflict",
+    "ScheduleNotFound",
+    "ScheduledInput",
     "SchemaMismatch",
     "SerializationError",
     "Settings",

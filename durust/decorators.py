@@ -14,6 +14,7 @@ from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Defi
 from durust.errors import InvalidArgument
 from durust.model.names import check_name
 from durust.model.retry import StepOptions
+from durust.model.schedules import ScheduleDefinition
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,7 +87,15 @@ def workflow(fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Wo
 def workflow(fn: Callable[Concatenate[Any, P], R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(
-    *, name: str | None = None, max_recovery_attempts: int = ..., serializer: str | None = None
+    *,
+    name: str | None = None,
+    max_recovery_attempts: int = ...,
+    serializer: str | None = None,
+    schedule: str | None = None,
+    timezone: str | None = None,
+    catch_up: bool | None = None,
+    overlap: str | None = None,
+    queue: str | None = None,
 ) -> _Decorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -95,6 +104,11 @@ def workflow(
     name: str | None = None,
     max_recovery_attempts: int = MAX_RECOVERY_ATTEMPTS_DEFAULT,
     serializer: str | None = None,
+    schedule: str | None = None,
+    timezone: str | None = None,
+    catch_up: bool | None = None,
+    overlap: str | None = None,
+    queue: str | None = None,
 ) -> Any:
     """Register a function as a workflow, under *name* or its qualified name.
 
@@ -102,15 +116,32 @@ def workflow(
     as MAX_RECOVERY_ATTEMPTS_EXCEEDED. `serializer="pickle"` lets its arguments and results be any Python object, in a
     database that only trusted programs write to.
 
-    Raises `InvalidArgument` for a signature without a context or with a parameter `options`, `WorkflowConflict` when
-    the name stands for other code.
+    With *schedule*, a cron of six fields, second first, it runs by itself with one `ScheduledInput`, as in
+    `schedule="0 0 3 * * *", timezone="Europe/Berlin"`; UTC is the default. `catch_up` starts a run for each tick that
+    was missed too, `overlap="skip"` none while an earlier one has not ended, *queue* names where they wait. Each launch
+    brings the stored schedule, which has the workflow's name, to what stands here, and leaves a pause as it is.
+
+    Raises `InvalidArgument` for a signature without a context or with a parameter `options`, and for a schedule that
+    cannot be meant; `WorkflowConflict` when the name stands for other code.
     """
+    planned = scheduled(schedule, timezone=timezone, catch_up=catch_up, overlap=overlap, queue=queue)
 
     def register(function: Callable[..., Any]) -> Workflow[Any, Any]:
         chosen = _chosen_name("workflow", name, function)
-        return Workflow(REGISTRY.add(Definition(chosen, function, max_recovery_attempts, serializer)))
+        return Workflow(REGISTRY.add(Definition(chosen, function, max_recovery_attempts, serializer, planned)))
 
     return register if fn is None else register(fn)
+
+
+def scheduled(cron: str | None, **options: Any) -> ScheduleDefinition | None:
+    """Return what the options of a workflow say of its schedule. Raises `InvalidArgument`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if cron is not None:
+        return ScheduleDefinition(cron=cron, **given)
+    if given:
+        name, value = next(iter(given.items()))
+        raise InvalidArgument(name, value, "says how a schedule is kept, so give schedule='0 0 3 * * *' too")
+    return None
 
 
 @overload

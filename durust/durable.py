@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from durust.admission import checked, one_by_one
+from durust.admission import NO_OPTIONS, checked, one_by_one
 from durust.context import make_context
 from durust.debouncing import Debounced, Startable
-from durust.decorators import Workflow
+from durust.decorators import Workflow, scheduled
 from durust.delays import set_delay
 from durust.engine.engine import Engine
 from durust.engine.loops import Loop, see_through
@@ -29,12 +29,15 @@ from durust.handle import WorkflowHandle, ensure_no_loop
 from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
+from durust.model.queues import check_fit
 from durust.model.records import Checkpoint, Purged, WorkflowRow
 from durust.model.retry import duration_seconds
+from durust.model.schedules import ScheduleDefinition
 from durust.orders import Orders
 from durust.queue import WorkflowQueue
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
+from durust.schedules import Schedule, Schedules
 from durust.settings import Settings
 from durust.starter import Named, Starter
 from durust.storage.opening import open_provider
@@ -88,17 +91,24 @@ class DurableEngine(QueueVerbs):
         *,
         max_recovery_attempts: int | None = None,
         serializer: str | None = None,
+        schedule: str | None = None,
+        timezone: str | None = None,
+        catch_up: bool | None = None,
+        overlap: str | None = None,
+        queue: str | None = None,
     ) -> Workflow[Any, Any]:
         """Register a workflow by hand, for this engine only.
 
-        Options and errors are those of `durust.workflow`; a decorated one keeps its options where no others are given.
+        Options and errors are those of `durust.workflow`; a decorated one keeps its options where no others are given,
+        but not its schedule, which belongs to its own name.
         """
+        planned = scheduled(schedule, timezone=timezone, catch_up=catch_up, overlap=overlap, queue=queue)
         attempts = MAX_RECOVERY_ATTEMPTS_DEFAULT if max_recovery_attempts is None else max_recovery_attempts
         if isinstance(fn, Workflow):
             attempts = fn.definition.max_recovery_attempts if max_recovery_attempts is None else attempts
             serializer = serializer or fn.definition.serializer
             fn = fn.fn
-        return Workflow(self._registry.add(Definition(name, fn, attempts, serializer)))
+        return Workflow(self._registry.add(Definition(name, fn, attempts, serializer, planned)))
 
     def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
         """Declare a queue for this engine."""
@@ -144,6 +154,7 @@ class DurableEngine(QueueVerbs):
                 raise
             try:
                 engine.start()
+                self._declare(engine)
                 if self._supervision is None:
                     engine.recover()
                 if self._supervision is None or self._supervision.is_spokesman:
@@ -429,7 +440,94 @@ class DurableEngine(QueueVerbs):
         """
         set_delay(self._live("set_delay").journal, workflow_id, delay)
 
+    # Schedules
+
+    def create_schedule(
+        self,
+        name: str,
+        workflow: Named,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        context: Any = None,
+        catch_up: bool = False,
+        overlap: str = "allow",
+        queue: str | WorkflowQueue | None = None,
+    ) -> Schedule:
+        """Store a schedule that starts *workflow* with a `ScheduledInput`, from its next tick on.
+
+        *cron* has six fields, the second first; *timezone* is an IANA name; *context* is handed to each run. The other
+        options are those of `durust.workflow`. Raises `ScheduleConflict` for a name that is taken, `InvalidArgument`,
+        `WorkflowNotRegistered`, `QueueNotFound`, `SerializationError` for a context that JSON cannot carry exactly.
+        """
+        engine = self._live("create_schedule")
+        starter = Starter(engine)
+        definition = starter.definition(workflow)
+        definition.demand_tick()
+        planned = ScheduleDefinition(
+            cron=cron,
+            timezone=timezone,
+            catch_up=catch_up,
+            overlap=overlap,
+            queue=None if queue is None else starter.queue_name(queue, [NO_OPTIONS]),
+        )
+        return self._schedules(engine).create(name, definition.name, planned, context)
+
+    def list_schedules(self) -> list[Schedule]:
+        """List the schedules of this application by their names."""
+        return self._schedules(self._live("list_schedules")).all()
+
+    def get_schedule(self, name: str) -> Schedule:
+        """Return one schedule. Raises `ScheduleNotFound`."""
+        return self._schedules(self._live("get_schedule")).get(name)
+
+    def pause_schedule(self, name: str) -> None:
+        """Stop a schedule from firing. Raises `ScheduleNotFound`."""
+        self._schedules(self._live("pause_schedule")).pause(name)
+
+    def resume_schedule(self, name: str) -> None:
+        """Let a paused schedule fire from now on; the ticks of the pause never do. Raises `ScheduleNotFound`."""
+        self._schedules(self._live("resume_schedule")).resume(name)
+
+    def delete_schedule(self, name: str) -> None:
+        """Forget a schedule; its runs stay. Raises `ScheduleNotFound`.
+
+        One that a workflow declares is back at the next launch: take it out of the code first.
+        """
+        self._schedules(self._live("delete_schedule")).delete(name)
+
+    def trigger_schedule(self, name: str) -> WorkflowHandle[Any]:
+        """Start a run of a schedule now, paused or not, and return its handle. Raises `ScheduleNotFound`."""
+        engine = self._live("trigger_schedule")
+        workflow_id, workflow = self._schedules(engine).trigger(name)
+        return Starter(engine).handle(workflow_id, self._registry.find(workflow))
+
+    def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[WorkflowHandle[Any]]:
+        """Start a run for each tick from *start* on and before *end*; return their handles in order.
+
+        Ticks that are not due yet are left out. A tick that has its run already gets no other, so repeating it is
+        harmless. Raises `ScheduleNotFound`, and `InvalidArgument` for a datetime without a zone or for more than 10,000
+        ticks.
+        """
+        engine = self._live("backfill_schedule")
+        starter = Starter(engine)
+        ids, workflow = self._schedules(engine).backfill(name, start, end)
+        return [starter.handle(workflow_id, self._registry.find(workflow)) for workflow_id in ids]
+
     # Inside
+
+    def _declare(self, engine: Engine) -> None:
+        """Bring the stored schedules to what the workflows say."""
+        declared = [(one.name, one.schedule) for one in self._registry.definitions() if one.schedule is not None]
+        for _, schedule in declared:
+            if schedule.queue is not None:
+                check_fit(engine.known_queue(schedule.queue), NO_OPTIONS)
+        if declared:
+            self._schedules(engine).declare(declared)
+
+    @staticmethod
+    def _schedules(engine: Engine) -> Schedules:
+        return Schedules(engine.provider, engine.scope(), engine.settings.value_bytes_max, engine.tell)
 
     def _assemble(self, provider: StateProvider, *, owns_provider: bool) -> Engine:
         return Engine(
@@ -590,3 +688,47 @@ class AsyncDurableEngine(AsyncQueueVerbs):
     async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
         """Let a delayed workflow be due *delay* from now, as the blocking twin does."""
         await asyncio.to_thread(self._engine.set_delay, workflow_id, delay)
+
+    async def create_schedule(
+        self,
+        name: str,
+        workflow: Named,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        context: Any = None,
+        catch_up: bool = False,
+        overlap: str = "allow",
+        queue: str | WorkflowQueue | None = None,
+    ) -> Schedule:
+        """Store a schedule, as the blocking twin does."""
+        options = {"timezone": timezone, "context": context, "catch_up": catch_up, "overlap": overlap, "queue": queue}
+        return await asyncio.to_thread(lambda: self._engine.create_schedule(name, workflow, cron, **options))
+
+    async def list_schedules(self) -> list[Schedule]:
+        """List the schedules of this application by their names."""
+        return await asyncio.to_thread(self._engine.list_schedules)
+
+    async def get_schedule(self, name: str) -> Schedule:
+        """Return one schedule. Raises `ScheduleNotFound`."""
+        return await asyncio.to_thread(self._engine.get_schedule, name)
+
+    async def pause_schedule(self, name: str) -> None:
+        """Stop a schedule from firing. Raises `ScheduleNotFound`."""
+        await asyncio.to_thread(self._engine.pause_schedule, name)
+
+    async def resume_schedule(self, name: str) -> None:
+        """Let a paused schedule fire from now on, as the blocking twin does."""
+        await asyncio.to_thread(self._engine.resume_schedule, name)
+
+    async def delete_schedule(self, name: str) -> None:
+        """Forget a schedule; its runs stay, as the blocking twin does."""
+        await asyncio.to_thread(self._engine.delete_schedule, name)
+
+    async def trigger_schedule(self, name: str) -> WorkflowHandle[Any]:
+        """Start a run of a schedule now and return its handle."""
+        return await asyncio.to_thread(self._engine.trigger_schedule, name)
+
+    async def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[WorkflowHandle[Any]]:
+        """Start a run for each tick between two instants, as the blocking twin does."""
+        return await asyncio.to_thread(self._engine.backfill_schedule, name, start, end)

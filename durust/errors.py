@@ -137,6 +137,31 @@ class QueueNotFound(DurustError):
         return f"there is no queue {self.name!r}; declare it with WorkflowQueue({self.name!r}) (declared: {known})"
 
 
+class ScheduleNotFound(DurustError):
+    """No schedule of that name belongs to the application."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        return f"there is no schedule {self.name!r} (there are: {', '.join(self.known) or 'none'})"
+
+
+class ScheduleConflict(DurustError):
+    """The name already stands for another schedule."""
+
+    def __init__(self, name: str, workflow: str, app_name: str) -> None:
+        super().__init__(name, workflow, app_name)
+        self.name, self.workflow, self.app_name = name, workflow, app_name
+
+    def __str__(self) -> str:
+        return (
+            f"the schedule name {self.name!r} is taken, by one of workflow {self.workflow!r} in application "
+            f"{self.app_name!r}; choose another name, or delete that one first"
+        )
+
+
 class QueueDeduplicated(DurustError):
     """Another workflow on the queue already holds the deduplication id."""
 

@@ -1,12 +1,13 @@
-"""The supervisor's side of the database: threads that beat, release, sweep and listen, and what they found out."""
+"""The supervisor's side of the database: threads that beat, release, sweep, fire, listen, and what they found out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from durust import clock
 from durust.engine.hints import Ear
 from durust.engine.retention import Retention, retention_request
+from durust.engine.scheduler import Scheduler
 from durust.engine.sweeper import Sweeper
 from durust.failpoints import failpoint
 from durust.model.filters import Scope, SweepRequest
@@ -37,22 +38,24 @@ class Database:
         self._releases = Releases(provider, self._facts)
         self._sweeper = Sweeper(provider, settings.sweep_seconds, self._request, self._swept)
         self._retention = Retention(provider, lambda: retention_request(settings, self._known_scope()))
+        self._scheduler = Scheduler(provider, lambda: self._scope, self._tell)
         self._scope: Scope | None = None
         # One subscription for all workers of this host.
-        self._ear = Ear(provider.listen(), lambda hint: self._facts.add(Heard((hint,))))
+        self._ear = Ear(provider.listen(), self._hear)
 
     def start(self) -> None:
-        """Start to beat and to listen. The sweep waits until a worker has told whose rows to sweep."""
+        """Start to beat and to listen. Sweep and schedules wait until a worker has told whose rows are meant."""
         self._beats.start()
         self._releases.start()
         self._ear.start()
 
     def sweep(self, scope: Scope) -> None:
-        """Sweep these rows from now on."""
+        """Sweep these rows from now on, and fire their schedules."""
         is_first, self._scope = self._scope is None, scope
         if is_first:
             self._sweeper.start()
             self._retention.start()
+            self._scheduler.start()
 
     def enlist(self, slots: Mapping[str, int]) -> None:
         """Beat for these executors from now on; each has a slot on the page."""
@@ -73,6 +76,7 @@ class Database:
     def close(self) -> None:
         """Stop all threads and close their connections."""
         self._ear.stop()
+        self._scheduler.stop()
         self._sweeper.stop()
         self._retention.stop()
         self._releases.close()
@@ -96,6 +100,13 @@ class Database:
         ended = (Hint("workflow"),) if swept.timed_out else ()
         hints = (*ended, *(Hint("queue", name) for name in sorted(swept.queues)))
         if hints:
-            # To this host's workers at once, to others through the database.
-            self._facts.add(Heard(hints))
-            self._provider.announce(hints)
+            self._tell(hints)
+
+    def _tell(self, hints: Sequence[Hint]) -> None:
+        # To this host's workers at once, to others through the database.
+        self._facts.add(Heard(tuple(hints)))
+        self._provider.announce(hints)
+
+    def _hear(self, hint: Hint) -> None:
+        self._scheduler.hear(hint)
+        self._facts.add(Heard((hint,)))

@@ -17,6 +17,7 @@ from durust.engine.recalls import Recalls
 from durust.engine.registry import Definition, Registry
 from durust.engine.retention import Retention, retention_request
 from durust.engine.runner import Contexts, Runner
+from durust.engine.scheduler import Scheduler
 from durust.engine.slots import Slots
 from durust.engine.supervision import LeaseKeeper, Supervision
 from durust.engine.sweeper import Sweeper
@@ -118,6 +119,7 @@ class Engine:
         self.recalls = Recalls(provider, self.runner, settings.sweep_seconds)
         self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
         self.retention = Retention(provider, lambda: retention_request(settings, self.scope()))
+        self.scheduler = Scheduler(provider, self.scope, self._ticked)
         self.herald = Herald(provider)
         self.ear = Ear(supervision.hints if supervision else provider.listen(), self._heard)
 
@@ -138,6 +140,7 @@ class Engine:
         if self._supervision is None:
             self.sweeper.start()
             self.retention.start()
+            self.scheduler.start()
         self.claimer.start()
         self.state = "LIVE"
 
@@ -180,6 +183,7 @@ class Engine:
         self.claimer.stop()
         self.state = "DEAD"
         self.runner.close()
+        self.scheduler.stop()
         self.sweeper.stop()
         self.retention.stop()
         self.audit.stop()
@@ -254,6 +258,11 @@ class Engine:
         """Return whose rows this engine looks after."""
         return Scope(self.settings.app_name, tuple(self.registry.names()))
 
+    def tell(self, hints: Sequence[Hint]) -> None:
+        """Tell everybody that something changed, this process at once."""
+        self.herald.tell(hints)
+        self._wake_for(hints)
+
     def known_queue(self, name: str) -> QueueDefinition | QueueRow | None:
         """Return a queue that is declared or stored; the internal one is neither. Raises `QueueNotFound`."""
         declared = self.registry.queues()
@@ -324,9 +333,10 @@ class Engine:
             self._heard(hint)
 
     def _heard(self, hint: Hint) -> None:
+        self.scheduler.hear(hint)
         if hint.kind in {"queue", "any"}:
             self.claimer.wake()
-        if hint.kind != "queue":
+        if hint.kind not in {"queue", "schedule"}:
             self.watcher.hint()
         if hint.kind == "cancel" and self.runner.runs(hint.key):
             self.recalls.hint()
@@ -339,6 +349,10 @@ class Engine:
 
     def _sweep_request(self) -> SweepRequest:
         return SweepRequest(self._supervisor_id, self.scope(), reap=True)
+
+    def _ticked(self, hints: list[Hint]) -> None:
+        self.claimer.wake()
+        self.herald.tell(hints)
 
     def _swept(self, swept: Swept) -> None:
         if swept.queues:

@@ -13,10 +13,11 @@ from functools import cached_property
 from types import CodeType
 from typing import Any
 
-from durust.codec import Shape
+from durust.codec import UNTYPED, Shape
 from durust.errors import InvalidArgument, WorkflowConflict, WorkflowNotRegistered
 from durust.model.names import check_name
 from durust.model.queues import QueueDefinition
+from durust.model.schedules import ScheduleDefinition, check_schedule_name
 
 # The field's default: enough for any number of crashes that are not the workflow's own fault.
 MAX_RECOVERY_ATTEMPTS_DEFAULT = 100
@@ -32,6 +33,7 @@ class Definition:
     fn: Callable[..., Any]
     max_recovery_attempts: int = MAX_RECOVERY_ATTEMPTS_DEFAULT
     serializer: str | None = None
+    schedule: ScheduleDefinition | None = None
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,21 @@ class Definition:
             raise InvalidArgument(
                 "max_recovery_attempts", self.max_recovery_attempts, "must be an integer of 0 or more"
             )
+        if self.schedule is not None:
+            check_schedule_name(self.name)
+            self.demand_tick()
+
+    def demand_tick(self) -> None:
+        """Check that a schedule can run it. Raises `InvalidArgument` unless it takes one `ScheduledInput`."""
+        # Not the shape that is kept: while the module loads not each of the other annotations can be resolved.
+        shape = Shape.of(self.fn, skip_first=True)
+        wanted = "a schedule calls it with one argument, so write `def f(ctx, tick: ScheduledInput)`"
+        try:
+            shape.bind((None,), {})
+        except TypeError as error:
+            raise InvalidArgument("workflow", self.name, f"{wanted}: {error}") from None
+        if shape.positional(0)[1] is UNTYPED:
+            raise InvalidArgument("workflow", self.name, f"{wanted}: without the annotation it would get plain JSON")
 
     @cached_property
     def shape(self) -> Shape:

@@ -16,7 +16,7 @@ class Hint:
     """Something changed that somebody may be waiting for. A hint may be lost or repeated: a poll stands behind it."""
 
     kind: str
-    """`queue` (work was enqueued there), `workflow` (one ended), `cancel` (of that id), `schedule` (one changed) or `any`."""
+    """`queue` (it got work), `workflow` (one ended), `cancel` (of that id), `schedule` (one changed) or `any`."""
     key: str = ""
 
 

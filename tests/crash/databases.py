@@ -27,6 +27,9 @@ class Database(Protocol):
     def forget_executors(self) -> None:
         """Lose every executor and its lease."""
 
+    def forget_settling(self) -> None:
+        """Lose how far the schedules are settled."""
+
     def forget_step(self, place: int) -> None:
         """Lose the record of a step."""
 
@@ -45,6 +48,10 @@ class Postgres:
         with psycopg.connect(self.url) as connection:
             connection.execute("delete from durust.executors")
             connection.execute("delete from durust.leases")
+
+    def forget_settling(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("delete from durust.schedules")
 
     def forget_step(self, place: int) -> None:
         with psycopg.connect(self.url) as connection:
@@ -65,6 +72,10 @@ class Sqlite:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("delete from durust_executors")
             connection.execute("delete from durust_leases")
+
+    def forget_settling(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("delete from durust_schedules")
 
     def forget_step(self, place: int) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:

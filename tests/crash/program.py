@@ -8,12 +8,18 @@ import json
 import os
 import sys
 import threading
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import durust
 from durust import clock
+from durust.engine.engine import Engine
 from durust.engine.retention import purge_in_batches
+from durust.model.cron import milliseconds
 from durust.model.filters import ListFilter, PurgeRequest, Scope
+from durust.model.schedule_writes import FireTicks
+from durust.model.schedules import utc_text
 from durust.storage.opening import open_provider
 from tests.crash.ledger import Entry, Ledger
 
@@ -32,6 +38,8 @@ DEBOUNCE_SECONDS = 600.0
 HURRY_SECONDS = 0.1
 # An input that was replaced: whoever runs with it leaves the third step out, which the judge sees.
 STALE = "stale"
+LOOK_SECONDS = 0.02
+YEARLY = "0 0 0 1 1 *"
 
 ledger = Ledger(Path(os.environ["CRASH_LEDGER"]))
 lull = threading.Event()
@@ -93,6 +101,18 @@ def purge() -> None:
     provider.close()
     if left != ([], ()):
         raise SystemExit(f"left behind: {left}")
+
+
+@durust.workflow(name="scheduled sync")
+def scheduled(ctx: durust.SyncDurableContext, tick: durust.ScheduledInput) -> list[str]:
+    values: list[str] = job.fn(ctx, tick.context)
+    return values
+
+
+@durust.workflow(name="scheduled async")
+async def scheduled_async(ctx: durust.DurableContext, tick: durust.ScheduledInput) -> list[str]:
+    values: list[str] = await job_async.fn(ctx, tick.context)
+    return values
 
 
 def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
@@ -165,6 +185,49 @@ def _tell(handle: durust.WorkflowHandle[list[str]]) -> None:
     print(json.dumps(handle.get_result(RESULT_SECONDS_MAX)), flush=True)
 
 
+def plan(engine: durust.DurableEngine, name: str, _kind: str) -> None:
+    """Make the schedule of the workflow, one tick of which was missed, by every way of changing one."""
+    for schedule, again in (("other", True), (ID, True)):
+        with suppress(durust.ScheduleConflict):
+            engine.create_schedule(schedule, f"scheduled {name}", YEARLY, context="plain", catch_up=again)
+        engine.pause_schedule(schedule)
+        engine.resume_schedule(schedule)
+    engine.delete_schedule("other")
+    provider = _parts(engine).provider
+    [row] = [row for row in provider.schedules().rows if row.name == ID]
+    before = milliseconds(_tick() - timedelta(days=1))
+    with closing(provider.writer()) as writer:
+        writer.commit([FireTicks(row, before, "plan", "durust")] * (not _is_there(engine)))
+
+
+def adopt(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Wait until a schedule that only another library has written is settled."""
+    provider = _parts(engine).provider
+    while any(row.settled_ms is None for row in provider.schedules().rows):
+        clock.pause(LOOK_SECONDS)
+
+
+def tick(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Fire the schedule and serve its run until it has ended."""
+    while not _is_there(engine):
+        clock.pause(LOOK_SECONDS)
+    _tell(engine.retrieve_workflow(f"sched-{ID}-{utc_text(_tick())}"))
+
+
+def _parts(engine: durust.DurableEngine) -> Engine:
+    assert engine._engine is not None
+    return engine._engine
+
+
+def _is_there(engine: durust.DurableEngine) -> bool:
+    return bool(engine.list_workflows(durust.ListFilter(workflow_ids=[f"sched-{ID}-{utc_text(_tick())}"])))
+
+
+def _tick() -> datetime:
+    """Return the first moment of this year."""
+    return datetime(clock.now_utc().year, 1, 1, tzinfo=UTC)
+
+
 ROLES = {
     "enqueue": enqueue,
     "stale": stale,
@@ -177,8 +240,11 @@ ROLES = {
     "run out": run_out,
     "cancel": cancel,
     "resume": resume,
+    "plan": plan,
+    "adopt": adopt,
+    "tick": tick,
 }
-SERVING = {"work", "start", "drain", "past", "run out", "resume"}
+SERVING = {"work", "start", "drain", "past", "run out", "resume", "tick"}
 
 
 def main(role: str, name: str, kind: str) -> None:

@@ -35,10 +35,13 @@ class Scenario:
     """Whether the database is empty when the victim starts."""
     forgets_executors: bool = False
     """Whether the database loses all executors before the victim starts, as a bad restore might."""
+    forgets_settling: bool = False
+    """Whether all schedules look as if only another library had written them."""
 
 
 ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
 CANCEL, RESUME = Part("cancel"), Part("resume")
+PLAN, TICK = Part("plan"), Part("tick")
 KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
 STALE, DEBOUNCE, HURRY = Part("stale"), Part("debounce"), Part("hurry")
@@ -61,5 +64,8 @@ SCENARIOS = {
     "late": Scenario(RESUME, before=(Part("run out", "sql.expire_workflows.before=kill"),), after=(RESUME,)),
     "cancel": Scenario(CANCEL, before=(KILLED,), after=(CANCEL, RESUME)),
     "resume": Scenario(RESUME, before=(KILLED, CANCEL), after=(RESUME,)),
+    "plan": Scenario(PLAN, after=(PLAN, TICK)),
+    "adopt": Scenario(Part("adopt"), before=(PLAN,), after=(PLAN, TICK), forgets_settling=True),
+    "tick": Scenario(TICK, before=(PLAN,), after=(TICK,)),
     "orphan": Scenario(WORK, before=(KILLED,), after=(WORK,), forgets_executors=True),
 }

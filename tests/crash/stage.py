@@ -47,6 +47,8 @@ class Stage:
             self.database.empty()
         if scenario.forgets_executors:
             self.database.forget_executors()
+        if scenario.forgets_settling:
+            self.database.forget_settling()
 
     def kill(self, scenario: Scenario, boundary: str, at_pass: int) -> None:
         """Run the victim until it is killed at its *at_pass*-th pass of a boundary."""

@@ -51,7 +51,7 @@ def test_an_unharmed_run_passes_each_boundary_of_its_scenario(
     assert stage.faults() == []
 
 
-@pytest.mark.covers(62)
+@pytest.mark.covers(62, 150)
 @pytest.mark.parametrize(("kind", "colour", "row", "at_pass"), list(cases()))
 def test_a_kill_repeats_only_the_effect_of_a_step_that_was_not_recorded(
     stage: Stage, kind: str, colour: str, row: Row, at_pass: int
