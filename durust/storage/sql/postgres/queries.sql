@@ -900,7 +900,9 @@ select set_config(
 -- read here, so a changed one counts at once. A share of an executor that is dead counts no more. The rows are chosen
 -- first and locked afterwards: nobody else claims from this queue meanwhile, and who cancels one is not waited for. What
 -- a partition's own limits hold back is left out before the limits of the whole queue are counted off, so it takes no
--- room from other partitions. A queue without a budget gives what it has: its budget was taken away a moment ago.
+-- room from other partitions. A queue without a budget gives what it has: its budget was taken away a moment ago. Rows of
+-- a partition are asked for in words that only the index of partitions fits: without statistics the planner may take the
+-- one of the whole queue, and walk all of that for each partition.
 with recursive me as materialized (
     select e.executor_id
       from durust.executors e
@@ -945,7 +947,7 @@ with recursive me as materialized (
      where g.queue = %(queue)s and g.is_start and g.granted_at > m.ms - greatest(l.span, l.partition_span)
      group by g.partition
 ), room as materialized (
-    select l.*,
+    select l.*, 'ENQUEUED'::text as status,
            greatest(0, least(
                %(limit)s::bigint, l.worker_concurrency - %(running)s::integer,
                l.concurrency - (select coalesce(sum(o.runs), 0) from open o))) as most,
@@ -1002,8 +1004,8 @@ with recursive me as materialized (
                   w.application_version is not null or w.forked_from is not null or %(queue)s = %(internal)s
                   as may_have_run
              from dbos.workflow_status w
-            where w.status = 'ENQUEUED' and w.queue_name = %(queue)s and w.queue_partition_key = p.key
-              and w.name = any(%(names)s::text[])
+            where w.status in ('ENQUEUED', 'PENDING') and w.status = r.status and w.queue_name = %(queue)s
+              and w.queue_partition_key = p.key and w.name = any(%(names)s::text[])
               and (w.application_name = %(app)s or w.application_name is null)
               and (w.application_version is null or w.application_version =
                    (%(versions)s::text[])[array_position(%(names)s::text[], w.name)])
