@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable
 
 from durust import clock
@@ -28,15 +30,24 @@ class Sweeper(Service):
         super().__init__("sweeper")
         self._provider, self._cadence = provider, cadence_seconds
         self._request, self._swept = request, swept
-        self._planned = clock.monotonic()
+        self._mutex = threading.Lock()
+        # When the next round begins; while one is under way, which may have looked too early, no instant is later.
+        self._planned = -math.inf
+        self._expected = math.inf
 
     def expect(self, seconds: float) -> None:
         """Take in that a row becomes due in so many seconds: the next round comes before that, and knows when."""
-        if clock.monotonic() + seconds < self._planned:
+        due = clock.monotonic() + seconds
+        with self._mutex:
+            self._expected = min(self._expected, due)
+            is_too_late = due < self._planned
+        if is_too_late:
             self.wake()
 
     def run_once(self) -> Seconds:
         """Sweep once and return how long until the next."""
+        with self._mutex:
+            self._planned, self._expected = -math.inf, math.inf
         swept = self._provider.sweep(self._request())
         if swept.orphans:
             emit("orphans_released", count=swept.orphans)
@@ -46,7 +57,10 @@ class Sweeper(Service):
             emit("timed_out", count=swept.timed_out)
         self._swept(swept)
         pause = BUSY_PAUSE_SECONDS if swept.more else self._pause(swept.next_due_seconds)
-        self._planned = clock.monotonic() + pause
+        with self._mutex:
+            now = clock.monotonic()
+            pause = max(BUSY_PAUSE_SECONDS, min(pause, self._expected - now))
+            self._planned = now + pause
         return pause
 
     def _pause(self, next_due_seconds: float | None) -> Seconds:
