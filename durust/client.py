@@ -157,7 +157,8 @@ class DurableClient(QueueVerbs):
 
         On Postgres the commit also tells idle workers, for which it takes a lock that all notifying commits of the
         database share; with `wake=False` they find the work by their poll. On SQLite they see each commit anyway; begin
-        with `begin immediate`, because a transaction that has read first may be refused its first write.
+        with `begin immediate`, because a transaction that has read first may be refused its first write; with a SQLite
+        before 3.51.3 give the connection `pragma wal_autocheckpoint=0`, for the sake of a bug that durust avoids alike.
 
         Raises what `enqueue` raises, what the driver raises, `InvalidArgument` for a connection of another kind or with
         `on_duplicate="return"`, whose holder may be anybody's by the time of the commit.

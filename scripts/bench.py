@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from benching.application import COLOURS
 from benching.backlog import backlog
-from benching.latency import enqueue_to_result, sequential
+from benching.latency import enqueue_to_result, sequential, wake
 from benching.queued import throughput
 from benching.report import Result, print_markdown, print_table
 from benching.stores import Store, open_store
@@ -57,6 +57,7 @@ def measure(store: Store, rounds: int, size: int, folder: Path) -> Iterator[Resu
         yield sequential(store, colour, rounds)
     for colour in COLOURS:
         yield enqueue_to_result(store, colour, folder)
+        yield wake(store, colour, folder)
     yield from backlog(store)
 
 

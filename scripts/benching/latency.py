@@ -1,9 +1,10 @@
-"""Latency: one step after the other, and from enqueueing to the result."""
+"""Latency: one step after the other, from enqueueing to the result, and until an idle worker wakes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import durust
 from benching.application import COLOURS, QUEUE
@@ -18,6 +19,11 @@ SEQUENCE = 300
 ROUND_TRIPS = 100
 # They come one by one, so nothing is warm before some of them.
 WARM_UP = 10
+# Each is followed by a rest, so there are fewer.
+WAKES = 40
+IDLE_SECONDS = 0.1
+# A poll that never comes while this measures.
+ASLEEP = {"DURUST_IDLE_POLL_SECONDS": "60"}
 # Beyond this something hangs.
 RESULT_SECONDS_MAX = 60.0
 
@@ -59,6 +65,33 @@ def enqueue_to_result(store: Store, colour: str, folder: Path) -> Result:
     return _result(
         store, "enqueue to result", colour, result_ms[WARM_UP:], bare_ms[WARM_UP:], "four statements, four commits"
     )
+
+
+def wake(store: Store, colour: str, folder: Path) -> Result:
+    """Measure how soon an idle worker begins what a client of another process queues, while its poll sleeps."""
+    url = store.make()
+    bare = store.bare(store.make())
+    watcher = store.watch(url)
+    bare_ms, wake_ms, result_ms = [], [], []
+    try:
+        with running(url, 1, watcher, folder, ASLEEP), durust.DurableClient(url) as client:
+            for _ in range(WARM_UP + WAKES):
+                bare_ms.append(bare.round_trip(clock.ordered_id()) * 1000)
+                # Long enough for the worker to have gone to sleep again.
+                clock.pause(IDLE_SECONDS)
+                started = clock.perf()
+                handle = client.enqueue(QUEUE.name, COLOURS[colour].name, 1)
+                handle.get_result(RESULT_SECONDS_MAX)
+                result_ms.append((clock.perf() - started) * 1000)
+                row = handle.get_status()
+                # Both by the clock of the database.
+                wake_ms.append((row.started_at_ms or 0) - row.created_at_ms)
+    finally:
+        bare.close()
+        watcher.close()
+    mine, its = result_ms[WARM_UP:], bare_ms[WARM_UP:]
+    result = _result(store, "client wakes worker, poll 60 s", colour, mine, its, "four statements, four commits")
+    return replace(result, extra=f"claimed after {mean(wake_ms[WARM_UP:]):.1f} ms")
 
 
 def _result(store: Store, what: str, colour: str, mine: list[float], bare: list[float], manner: str) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,15 +22,18 @@ LOOK_SECONDS = 0.05
 
 
 @contextmanager
-def running(url: str, workers: int, watcher: Watcher, folder: Path) -> Iterator[None]:
-    """Run *workers* processes on the database of *url* while the `with` lasts."""
+def running(
+    url: str, workers: int, watcher: Watcher, folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run *workers* processes on the database of *url*, with *settings* by their variables, while the `with` lasts."""
     command = [
         *(sys.executable, "-c", "from durust.supervisor.cli import main; main()", "up", "benching.application"),
         *("--workers", str(workers), "--queues", QUEUE.name, "--db", url),
         *("--pidfile", str(folder / f"{clock.random_token()}.pid"), "--no-migrate"),
     ]
     log = folder / "supervisor.log"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS.parent), str(SCRIPTS)])}
+    path = os.pathsep.join([str(SCRIPTS.parent), str(SCRIPTS)])
+    environment = {**os.environ, **(settings or {}), "PYTHONPATH": path}
     with log.open("w", encoding="utf-8") as said:
         process = subprocess.Popen(command, cwd=SCRIPTS, env=environment, stderr=said, stdout=said)
     try:

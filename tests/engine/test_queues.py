@@ -29,11 +29,11 @@ from durust import (
 )
 from durust.engine.registry import Registry
 from durust.model.writes import INTERNAL_QUEUE, StoreQueue
-from durust.storage.provider import Hint, Listener
 from tests.conformance.conftest import open_provider
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, QUICK, Stage
 from tests.support.gauge import Gauge
+from tests.support.hintless import HintlessLine
 from tests.support.line import Line
 from tests.support.waiting import eventually
 
@@ -403,33 +403,6 @@ def test_an_idle_engine_does_not_hammer_the_database(stage: Stage) -> None:
     # A poll may come a quarter early; on a file each commit is also a hint that something changed.
     assert calls["claim"] <= took / 0.075 + calls["commit"] + 2
     assert calls["workflows"] <= 1
-
-
-class Deaf:
-    """A listener that hears nothing."""
-
-    def __init__(self) -> None:
-        self._woken = threading.Event()
-
-    def wait(self, timeout_seconds: float) -> list[Hint]:
-        self._woken.wait(timeout_seconds)
-        return []
-
-    def wake(self) -> None:
-        self._woken.set()
-
-    def close(self) -> None:
-        self._woken.set()
-
-
-class HintlessLine(Line):
-    """A line on which every announcement is lost."""
-
-    def announce(self, hints: Sequence[Hint]) -> None:
-        self.calls["announce"] += 1
-
-    def listen(self) -> Listener:
-        return Deaf()
 
 
 def make_hintless_line(stage: Stage) -> HintlessLine:
