@@ -350,7 +350,8 @@ class AsyncDurableClient(AsyncQueueVerbs):
         from durust.storage import borrowed
 
         client = self._client
-        write = client._lent(queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
+        # In a thread, because it reads the stored queues.
+        write = await asyncio.to_thread(client._lent, queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
         return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
 
     async def cancel_workflow(self, workflow: str | Iterable[str]) -> None:

@@ -58,8 +58,8 @@ def test_an_async_connection_is_awaited(stage: Stage, own: Any, url: str) -> Non
             await connection.execute(ADD_NOTE)
             await connection.commit()
             assert await kept == 8
-            with pytest.raises(InvalidArgument, match=r"await client\.aio"):
-                make_client(stage).enqueue_in_transaction(connection, "mail", "double", 4)
+            with make_client(stage) as blocking, pytest.raises(InvalidArgument, match=r"await client\.aio"):
+                blocking.enqueue_in_transaction(connection, "mail", "double", 4)
 
     asyncio.run(act())
     assert notes(url) == 1
