@@ -25,6 +25,8 @@ from tests.crash.ledger import Entry, Ledger
 
 ID, PAST = "crash", "past"
 QUEUE = durust.WorkflowQueue("crash")
+# Whoever is killed holds its only share, and nobody else could run anything if that stood for ever.
+NARROW = durust.WorkflowQueue("narrow", global_concurrency=1)
 # Longer than a wait may keep its stack, shorter than a process takes to start: it is over when the next one looks.
 SLEEP_SECONDS = 0.15
 # Far longer than a process that wants to end takes to notice the lull and to begin its end.
@@ -118,6 +120,20 @@ async def scheduled_async(ctx: durust.DurableContext, tick: durust.ScheduledInpu
 def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
     """Put the workflow on its queue and leave."""
     engine.enqueue(QUEUE, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
+
+
+def enqueue_narrowly(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Put the workflow on the queue with a budget and leave."""
+    engine.enqueue(NARROW, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
+
+
+def administer(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Pause the workflow's queue, let it go on, and take its limits away."""
+    with durust.DurableClient() as client:
+        client.set_queue(QUEUE.name, worker_concurrency=3)
+        client.pause_queue(QUEUE.name)
+        client.resume_queue(QUEUE.name)
+        client.delete_queue(QUEUE.name)
 
 
 def stale(engine: durust.DurableEngine, name: str, _kind: str) -> None:
@@ -230,6 +246,8 @@ def _tick() -> datetime:
 
 ROLES = {
     "enqueue": enqueue,
+    "enqueue narrowly": enqueue_narrowly,
+    "administer": administer,
     "stale": stale,
     "debounce": debounce,
     "hurry": hurry,
@@ -257,8 +275,8 @@ def main(role: str, name: str, kind: str) -> None:
         clock.boot_id = lambda: "elsewhere"
     # Who only enqueues serves no queue.
     engine = durust.DurableEngine(queues=None if role in SERVING else ())
-    # Who only cancels runs nothing: an engine would go on with what a crash left.
-    with contextlib.nullcontext() if role == "cancel" else engine:
+    # Who only asks runs nothing: an engine would go on with what a crash left.
+    with contextlib.nullcontext() if role in {"cancel", "administer"} else engine:
         ROLES[role](engine, name, kind)
 
 

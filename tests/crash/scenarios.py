@@ -29,7 +29,6 @@ class Scenario:
     after: tuple[Part, ...]
     before: tuple[Part, ...] = ()
     kind: str = "plain"
-    """What the workflow does between its second and its third step: nothing, `sleep`, or a `lull`; or `stale`."""
     """What the workflow does between its second and its third step: nothing, or `sleep`."""
     is_new: bool = False
     """Whether the database is empty when the victim starts."""
@@ -50,6 +49,8 @@ SCENARIOS = {
     "new": Scenario(ENQUEUE, after=(ENQUEUE, WORK), is_new=True),
     "client": Scenario(ENQUEUE, after=(ENQUEUE, WORK)),
     "queued": Scenario(WORK, before=(ENQUEUE,), after=(WORK,)),
+    "budget": Scenario(WORK, before=(Part("enqueue narrowly"),), after=(WORK,)),
+    "queue": Scenario(Part("administer"), before=(ENQUEUE,), after=(Part("administer"), WORK)),
     "direct": Scenario(START, after=(START,)),
     "first call": Scenario(DEBOUNCE, after=(HURRY, WORK)),
     "next call": Scenario(DEBOUNCE, before=(STALE,), after=(HURRY, WORK)),
