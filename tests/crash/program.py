@@ -127,6 +127,18 @@ def enqueue_narrowly(engine: durust.DurableEngine, name: str, kind: str) -> None
     engine.enqueue(NARROW, name, kind, options=durust.WorkflowOptions(workflow_id=ID))
 
 
+def enqueue_late(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Put the workflow on its queue for long after the test, and leave."""
+    options = durust.WorkflowOptions(workflow_id=ID, delay=DEBOUNCE_SECONDS)
+    engine.enqueue(QUEUE, name, kind, options=options)
+
+
+def advance(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Let the workflow be due at once, unless it is."""
+    with durust.DurableClient() as client, contextlib.suppress(durust.InvalidArgument):
+        client.set_delay(ID, 0)
+
+
 def administer(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
     """Pause the workflow's queue, let it go on, and take its limits away."""
     with durust.DurableClient() as client:
@@ -247,6 +259,8 @@ def _tick() -> datetime:
 ROLES = {
     "enqueue": enqueue,
     "enqueue narrowly": enqueue_narrowly,
+    "enqueue late": enqueue_late,
+    "advance": advance,
     "administer": administer,
     "stale": stale,
     "debounce": debounce,
@@ -262,6 +276,7 @@ ROLES = {
     "adopt": adopt,
     "tick": tick,
 }
+ASKING = {"cancel", "administer", "advance"}
 SERVING = {"work", "start", "drain", "past", "run out", "resume", "tick"}
 
 
@@ -276,7 +291,7 @@ def main(role: str, name: str, kind: str) -> None:
     # Who only enqueues serves no queue.
     engine = durust.DurableEngine(queues=None if role in SERVING else ())
     # Who only asks runs nothing: an engine would go on with what a crash left.
-    with contextlib.nullcontext() if role in {"cancel", "administer"} else engine:
+    with contextlib.nullcontext() if role in ASKING else engine:
         ROLES[role](engine, name, kind)
 
 

@@ -50,6 +50,7 @@ SCENARIOS = {
     "client": Scenario(ENQUEUE, after=(ENQUEUE, WORK)),
     "queued": Scenario(WORK, before=(ENQUEUE,), after=(WORK,)),
     "budget": Scenario(WORK, before=(Part("enqueue narrowly"),), after=(WORK,)),
+    "delay": Scenario(Part("advance"), before=(Part("enqueue late"),), after=(Part("advance"), WORK)),
     "queue": Scenario(Part("administer"), before=(ENQUEUE,), after=(Part("administer"), WORK)),
     "direct": Scenario(START, after=(START,)),
     "first call": Scenario(DEBOUNCE, after=(HURRY, WORK)),
