@@ -21,17 +21,20 @@ from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import Checkpoint, QueueRow, WorkflowRow
+from durust.model.schedules import ScheduleDefinition
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
 from durust.orders import Orders
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
+from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
+from durust.schedules import Schedule, Schedules
 from durust.settings import Settings
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(QueueVerbs):
+class DurableClient(QueueVerbs, ScheduleVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -224,7 +227,46 @@ class DurableClient(QueueVerbs):
         """
         set_delay(self._outpost.journal, workflow_id, delay)
 
+    # Schedules
+
+    def create_schedule(
+        self,
+        name: str,
+        workflow: str,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        context: Any = None,
+        catch_up: bool = False,
+        overlap: str = "allow",
+        queue: str | QueueDefinition | None = None,
+    ) -> Schedule:
+        """Store a schedule that starts *workflow* with a `ScheduledInput`, from its next tick on.
+
+        The options are those of `engine.create_schedule`; nobody needs to know the workflow or the queue yet. Raises
+        `ScheduleConflict` for a name that is taken, `InvalidArgument`, `SerializationError` for a context that JSON
+        cannot carry exactly.
+        """
+        planned = ScheduleDefinition(
+            cron=cron,
+            timezone=timezone,
+            catch_up=catch_up,
+            overlap=overlap,
+            queue=None if queue is None else _name_of(queue),
+        )
+        schedules = self._schedules_of("create_schedule")
+        return schedules.create(name, check_name("workflow", workflow), planned, context)
+
     # Inside
+
+    def _schedules_of(self, asked: str) -> Schedules:
+        del asked
+        provider, scope = self._outpost.provider, Scope(self._settings.app_name, ())
+        return Schedules(provider, scope, self._settings.value_bytes_max, provider.announce)
+
+    def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
+        del workflow
+        return self._handle(workflow_id)
 
     def _queued(
         self,
@@ -243,7 +285,7 @@ class DurableClient(QueueVerbs):
                 "a workflow's body runs again after a crash, and would queue again: call the client in a step",
             )
         name = check_name("workflow", workflow)
-        on = queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
+        on = _name_of(queue)
         check_fit(known.get(on), options)
         encoded = self._codec.dump_call(name, args, kwargs)
         return queued(
@@ -291,11 +333,15 @@ class DurableClient(QueueVerbs):
         return WorkflowHandle(workflow_id, self._outpost, self._codec, UNTYPED if type_ is None else type_)
 
 
-class AsyncDurableClient(AsyncQueueVerbs):
+def _name_of(queue: str | QueueDefinition) -> str:
+    return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
+
+
+class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = client
+        self._client = self._blocking = self._scheduling = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -381,3 +427,19 @@ class AsyncDurableClient(AsyncQueueVerbs):
     async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
         """Let a delayed workflow be due *delay* from now, as the blocking twin does."""
         await asyncio.to_thread(self._client.set_delay, workflow_id, delay)
+
+    async def create_schedule(
+        self,
+        name: str,
+        workflow: str,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        context: Any = None,
+        catch_up: bool = False,
+        overlap: str = "allow",
+        queue: str | QueueDefinition | None = None,
+    ) -> Schedule:
+        """Store a schedule, as the blocking twin does."""
+        options = {"timezone": timezone, "context": context, "catch_up": catch_up, "overlap": overlap, "queue": queue}
+        return await asyncio.to_thread(lambda: self._client.create_schedule(name, workflow, cron, **options))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
@@ -37,6 +37,7 @@ from durust.orders import Orders
 from durust.queue import WorkflowQueue
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
+from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
 from durust.schedules import Schedule, Schedules
 from durust.settings import Settings
 from durust.starter import Named, Starter
@@ -47,7 +48,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(QueueVerbs):
+class DurableEngine(QueueVerbs, ScheduleVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -473,48 +474,13 @@ class DurableEngine(QueueVerbs):
         )
         return self._schedules(engine).create(name, definition.name, planned, context)
 
-    def list_schedules(self) -> list[Schedule]:
-        """List the schedules of this application by their names."""
-        return self._schedules(self._live("list_schedules")).all()
-
-    def get_schedule(self, name: str) -> Schedule:
-        """Return one schedule. Raises `ScheduleNotFound`."""
-        return self._schedules(self._live("get_schedule")).get(name)
-
-    def pause_schedule(self, name: str) -> None:
-        """Stop a schedule from firing. Raises `ScheduleNotFound`."""
-        self._schedules(self._live("pause_schedule")).pause(name)
-
-    def resume_schedule(self, name: str) -> None:
-        """Let a paused schedule fire from now on; the ticks of the pause never do. Raises `ScheduleNotFound`."""
-        self._schedules(self._live("resume_schedule")).resume(name)
-
-    def delete_schedule(self, name: str) -> None:
-        """Forget a schedule; its runs stay. Raises `ScheduleNotFound`.
-
-        One that a workflow declares is back at the next launch: take it out of the code first.
-        """
-        self._schedules(self._live("delete_schedule")).delete(name)
-
-    def trigger_schedule(self, name: str) -> WorkflowHandle[Any]:
-        """Start a run of a schedule now, paused or not, and return its handle. Raises `ScheduleNotFound`."""
-        engine = self._live("trigger_schedule")
-        workflow_id, workflow = self._schedules(engine).trigger(name)
-        return Starter(engine).handle(workflow_id, self._registry.find(workflow))
-
-    def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[WorkflowHandle[Any]]:
-        """Start a run for each tick from *start* on and before *end*; return their handles in order.
-
-        Ticks that are not due yet are left out. A tick that has its run already gets no other, so repeating it is
-        harmless. Raises `ScheduleNotFound`, and `InvalidArgument` for a datetime without a zone or for more than 10,000
-        ticks.
-        """
-        engine = self._live("backfill_schedule")
-        starter = Starter(engine)
-        ids, workflow = self._schedules(engine).backfill(name, start, end)
-        return [starter.handle(workflow_id, self._registry.find(workflow)) for workflow_id in ids]
-
     # Inside
+
+    def _schedules_of(self, asked: str) -> Schedules:
+        return self._schedules(self._live(asked))
+
+    def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
+        return Starter(self._live("schedules")).handle(workflow_id, self._registry.find(workflow))
 
     def _declare(self, engine: Engine) -> None:
         """Bring the stored schedules to what the workflows say."""
@@ -550,11 +516,11 @@ class DurableEngine(QueueVerbs):
         return self._engine
 
 
-class AsyncDurableEngine(AsyncQueueVerbs):
+class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = self._blocking = engine
+        self._engine = self._blocking = self._scheduling = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
@@ -704,31 +670,3 @@ class AsyncDurableEngine(AsyncQueueVerbs):
         """Store a schedule, as the blocking twin does."""
         options = {"timezone": timezone, "context": context, "catch_up": catch_up, "overlap": overlap, "queue": queue}
         return await asyncio.to_thread(lambda: self._engine.create_schedule(name, workflow, cron, **options))
-
-    async def list_schedules(self) -> list[Schedule]:
-        """List the schedules of this application by their names."""
-        return await asyncio.to_thread(self._engine.list_schedules)
-
-    async def get_schedule(self, name: str) -> Schedule:
-        """Return one schedule. Raises `ScheduleNotFound`."""
-        return await asyncio.to_thread(self._engine.get_schedule, name)
-
-    async def pause_schedule(self, name: str) -> None:
-        """Stop a schedule from firing. Raises `ScheduleNotFound`."""
-        await asyncio.to_thread(self._engine.pause_schedule, name)
-
-    async def resume_schedule(self, name: str) -> None:
-        """Let a paused schedule fire from now on, as the blocking twin does."""
-        await asyncio.to_thread(self._engine.resume_schedule, name)
-
-    async def delete_schedule(self, name: str) -> None:
-        """Forget a schedule; its runs stay, as the blocking twin does."""
-        await asyncio.to_thread(self._engine.delete_schedule, name)
-
-    async def trigger_schedule(self, name: str) -> WorkflowHandle[Any]:
-        """Start a run of a schedule now and return its handle."""
-        return await asyncio.to_thread(self._engine.trigger_schedule, name)
-
-    async def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[WorkflowHandle[Any]]:
-        """Start a run for each tick between two instants, as the blocking twin does."""
-        return await asyncio.to_thread(self._engine.backfill_schedule, name, start, end)

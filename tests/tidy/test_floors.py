@@ -43,6 +43,7 @@ SURFACE = {
     "durust.queue",
     "durust.queue_verbs",
     "durust.queues",
+    "durust.schedule_verbs",
     "durust.schedules",
     "durust.starter",
     "durust.testing",
