@@ -28,6 +28,10 @@ def test_no_marker_names_an_unknown_behaviour() -> None:
     assert unknown(behaviours(), shown()) == []
 
 
+def test_no_behaviour_that_a_test_asserts_is_still_said_to_come_later() -> None:
+    assert overtaken(behaviours(), shown()) == []
+
+
 def test_each_marker_stands_on_a_test_and_names_numbers() -> None:
     assert misplaced() == []
 
