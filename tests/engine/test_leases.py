@@ -114,6 +114,11 @@ def test_a_body_that_swallows_the_loss_of_its_lease_changes_nothing(stage: Stage
     assert handle.get_result(PATIENCE) == "right"
 
 
+def states(stage: Stage) -> dict[str, str]:
+    """Return the state of each executor there ever was."""
+    return {one.executor_id: one.state for one in stage.provider.executors(ExecutorQuery(states=ANY_STATE))}
+
+
 def test_an_engine_that_was_declared_dead_goes_on_as_a_new_executor(stage: Stage, paint: Paint) -> None:
     @paint
     def work(ctx: Any) -> Any:
@@ -125,8 +130,9 @@ def test_an_engine_that_was_declared_dead_goes_on_as_a_new_executor(stage: Stage
     stage.retire(first)
 
     eventually(lambda: engine.executor_id != first)
-    executors = stage.provider.executors(ExecutorQuery(states=ANY_STATE))
-    assert {one.executor_id: one.state for one in executors} == {first: "DEAD", engine.executor_id: "LIVE"}
+    # It has its new id a moment before that is in the database.
+    eventually(lambda: len(states(stage)) == 2)
+    assert states(stage) == {first: "DEAD", engine.executor_id: "LIVE"}
     assert engine.start("work") == "done"
     # The work that is queued is taken too, and not only what is started here.
     stage.commit(start("queued", name="work", queue=INTERNAL_QUEUE, inputs=NO_ARGUMENTS))
