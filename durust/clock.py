@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
-from datetime import UTC, datetime
+import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 # Crockford's base 32: 26 of these carry 130 bits, so ids never collide and survive being read aloud.
@@ -13,14 +15,23 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _EXECUTOR_CHARACTERS = 26
 
 
+# How wrong this process's calendar is made, for tests of what must not depend on it; what counts durations is not
+# touched. Read once, because a clock that jumps is another matter.
+_SKEW_NS = round(float(os.environ.get("DURUST_CLOCK_SKEW_SECONDS", "0")) * 1e9)
+
+
+def _calendar_ns() -> int:
+    return time.time_ns() + _SKEW_NS
+
+
 def now_ms() -> int:
     """Return this host's calendar time in epoch milliseconds. Nothing that is safe may depend on it."""
-    return time.time_ns() // 1_000_000
+    return _calendar_ns() // 1_000_000
 
 
 def now_utc() -> datetime:
     """Return this host's calendar time as an aware `datetime` in UTC."""
-    return datetime.now(UTC)
+    return datetime.now(UTC) + timedelta(microseconds=_SKEW_NS // 1000)
 
 
 def monotonic() -> float:
@@ -58,7 +69,7 @@ class _Ordered:
     def next(self) -> str:
         # RFC 9562, section 6.2, method 3: the 12 bits behind the milliseconds hold sub-millisecond time. A tick that
         # does not pass the last one is pushed past it, so the order holds within the process whatever the clock does.
-        tick = time.time_ns() * 4096 // 1_000_000
+        tick = _calendar_ns() * 4096 // 1_000_000
         with self._lock:
             tick = self._last = max(tick, self._last + 1)
         high = (tick >> 12 << 16) | 0x7000 | (tick & 0xFFF)
@@ -73,6 +84,11 @@ _ordered = _Ordered()
 def ordered_id() -> str:
     """Return a fresh id (UUID version 7, RFC 9562) that sorts after every id this process made before."""
     return _ordered.next()
+
+
+def random_uuid() -> uuid.UUID:
+    """Return a random UUID (version 4)."""
+    return uuid.uuid4()
 
 
 def executor_id() -> str:

@@ -7,17 +7,20 @@ import functools
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import MethodType
 from typing import Any, TypeVar, overload
+from uuid import UUID
 
+from durust import clock
 from durust.codec import UNTYPED, Codec, Shape
 from durust.decorators import Step
 from durust.engine.current import CURRENT, Activity
 from durust.engine.drive import AwaitingDriver, BlockingDriver
-from durust.errors import InvalidArgument, NotInWorkflow
+from durust.errors import InvalidArgument, NotInWorkflow, StepTimedOut
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
+from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
 from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
@@ -28,6 +31,8 @@ T = TypeVar("T")
 # How many functions' annotations are kept: more than a program has steps, so that each is read once.
 RESULT_TYPES_KEPT = 1024
 _NO_OPTIONS = StepOptions()
+_JSON = Codec()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Context:
@@ -75,8 +80,15 @@ class _Context:
         else:
             codec = self._codec
         is_async = inspect.iscoroutinefunction(fn)
+        chosen.demand_async(name, is_async=is_async)
         body = functools.partial(_in_step_async if is_async else _in_step, fn, args, kwargs)
+        if (seconds := chosen.timeout_seconds) is not None:
+            body = functools.partial(_bounded, name, seconds, body)
         return Task(name, body, is_async, chosen, _result_type(fn) if annotation is None else annotation, codec)
+
+    def _drawn(self, name: str, kind: Any) -> Task:
+        """Return the task of a drawn value, which is written as JSON whatever the workflow's own values are."""
+        return Task(name, _nothing, is_async=False, options=_NO_OPTIONS, annotation=kind, codec=_JSON)
 
     def _ensure_here(self, asked: str) -> None:
         activity = CURRENT.get()
@@ -143,6 +155,23 @@ class DurableContext(_Context):
         self._ensure_here("ctx.sleep")
         place = self._run.take_place_of_sleep()
         return self._end(place, sleep(self._run, place, length), is_wait=True)
+
+    def now(self) -> Coroutine[Any, Any, datetime]:
+        """Return the time, in UTC: recorded, so a replay sees the same. It is the database's, and never goes back."""
+        return self._draw("ctx.now", NOW_NAME, datetime, _instant)
+
+    def uuid(self) -> Coroutine[Any, Any, UUID]:
+        """Return a random UUID: recorded, so a replay sees the same."""
+        return self._draw("ctx.uuid", UUID_NAME, UUID, lambda _: clock.random_uuid())
+
+    def random(self) -> Coroutine[Any, Any, float]:
+        """Return a random number from 0 on and below 1: recorded, so a replay sees the same."""
+        return self._draw("ctx.random", RANDOM_NAME, float, lambda _: clock.jitter())
+
+    def _draw(self, asked: str, name: str, kind: Any, make: Callable[[int], Any]) -> Coroutine[Any, Any, Any]:
+        self._ensure_here(asked)
+        place = self._run.take_place()
+        return self._end(place, draw(self._run, place, self._drawn(name, kind), make))
 
     def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)
@@ -216,6 +245,26 @@ class SyncDurableContext(_Context):
         self._ensure_here("ctx.sleep")
         self._end(sleep(self._run, self._run.take_place_of_sleep(), length))
 
+    def now(self) -> datetime:
+        """Return the time, in UTC: recorded, so a replay sees the same. It is the database's, and never goes back."""
+        drawn: datetime = self._draw("ctx.now", NOW_NAME, datetime, _instant)
+        return drawn
+
+    def uuid(self) -> UUID:
+        """Return a random UUID: recorded, so a replay sees the same."""
+        drawn: UUID = self._draw("ctx.uuid", UUID_NAME, UUID, lambda _: clock.random_uuid())
+        return drawn
+
+    def random(self) -> float:
+        """Return a random number from 0 on and below 1: recorded, so a replay sees the same."""
+        drawn: float = self._draw("ctx.random", RANDOM_NAME, float, lambda _: clock.jitter())
+        return drawn
+
+    def _draw(self, asked: str, name: str, kind: Any, make: Callable[[int], Any]) -> Any:
+        self._ensure_here(asked)
+        place = self._run.take_place()
+        return self._end(draw(self._run, place, self._drawn(name, kind), make))
+
     def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)
 
@@ -231,6 +280,14 @@ class SyncDurableContext(_Context):
                 raise error
             case Cut():
                 raise TypeError("nothing cuts the step of a sync workflow short")
+
+
+def _instant(at_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+def _nothing() -> None:
+    """Stand for the body of what has none."""
 
 
 def make_context(
@@ -262,6 +319,18 @@ async def _await_in_step(awaitable: Awaitable[Any]) -> Any:
         return await awaitable
     finally:
         CURRENT.reset(token)
+
+
+async def _bounded(name: str, seconds: float, body: Callable[[], Awaitable[Any]]) -> Any:
+    bound = asyncio.timeout(seconds)
+    try:
+        async with bound:
+            return await body()
+    except TimeoutError:
+        # A body may also raise one of its own.
+        if bound.expired():
+            raise StepTimedOut(name, seconds) from None
+        raise
 
 
 def _as_step() -> Activity | None:

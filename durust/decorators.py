@@ -50,6 +50,7 @@ class Step(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], name: str, options: StepOptions) -> None:
         self.fn, self.name, self.options = fn, check_name("step name", name), options
         self._is_async = inspect.iscoroutinefunction(fn)
+        options.demand_async(name, is_async=self._is_async)
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -155,6 +156,7 @@ def step(
     backoff_factor: float = ...,
     max_interval: float | timedelta = ...,
     should_retry: Callable[[Exception], bool] | None = None,
+    timeout: float | timedelta | None = None,
     serializer: str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:

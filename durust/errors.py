@@ -200,6 +200,17 @@ class StepRetriesExhausted(DurustError):
         return f"step {self.name!r} failed in all {self.attempts} attempts; the last error was {last}"
 
 
+class StepTimedOut(DurustError):
+    """An attempt of a step took longer than the step's timeout, so it was cancelled."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(name, seconds)
+        self.name, self.seconds = name, seconds
+
+    def __str__(self) -> str:
+        return f"step {self.name!r} did not end within {self.seconds:g} s"
+
+
 class StepCancelled(DurustError):
     """The step was cut short: the task that waited for it was cancelled, as by a timeout of the workflow's body.
 

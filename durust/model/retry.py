@@ -39,7 +39,8 @@ class StepOptions:
 
     `max_retries=5` means up to six attempts. The pause before retry n is `base_interval * backoff_factor ** (n - 1)`
     seconds, at most `max_interval`; there is none after the last attempt. `should_retry` is asked with each error and
-    stops the retries by answering False. `serializer` overrides the engine's for this step.
+    stops the retries by answering False. `timeout` bounds each attempt of an `async def` step, which then ends with
+    `StepTimedOut`. `serializer` overrides the engine's for this step.
     """
 
     max_retries: int = 0
@@ -47,6 +48,7 @@ class StepOptions:
     backoff_factor: float = 2.0
     max_interval: float | timedelta = 60.0
     should_retry: Callable[[Exception], bool] | None = None
+    timeout: float | timedelta | None = None
     serializer: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,8 +70,24 @@ class StepOptions:
             raise InvalidArgument(
                 "should_retry", self.should_retry, "must be a plain function that answers with a bool"
             )
+        if self.timeout is not None and duration_seconds("timeout", self.timeout) == 0:
+            raise InvalidArgument("timeout", self.timeout, "must be longer than nothing")
         if self.serializer not in {None, "json", "pickle"}:
             raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """Return how long an attempt may take, in seconds."""
+        return None if self.timeout is None else duration_seconds("timeout", self.timeout)
+
+    def demand_async(self, name: str, *, is_async: bool) -> None:
+        """Raise `InvalidArgument` for a timeout on a step of a plain function, which nothing can stop."""
+        if self.timeout is not None and not is_async:
+            raise InvalidArgument(
+                "timeout",
+                self.timeout,
+                f"needs an `async def` step, and {name!r} is a plain function: bound the call in it",
+            )
 
     def pause_before_retry(self, failures: int, error: Exception) -> float | None:
         """Return how many seconds to wait before the next attempt, after *failures* of them; None to give up."""

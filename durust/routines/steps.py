@@ -33,12 +33,17 @@ def step(run: Run, place: int, task: Task) -> Routine[StepEnd]:
     run.ensure_open()
     record = run.recall(place, task.name)
     if record is not None:
-        return _read(record, task)
+        return read_end(record, task)
     started_at_ms = run.now_ms()
     ended = yield from _attempt(run, task)
     if isinstance(ended, Raised) and not isinstance(ended.error, Exception):
         # An interrupt says nothing about the step: it is not its outcome.
         return ended
+    return (yield from record_end(run, place, task, ended, started_at_ms))
+
+
+def record_end(run: Run, place: int, task: Task, ended: StepEnd, started_at_ms: int) -> Routine[StepEnd]:
+    """Record how a step ended and return that as its record reads back."""
     encoded, ended = _settle(ended, task)
     failpoint("step.record")
     is_error = not isinstance(ended, Returned)
@@ -103,7 +108,8 @@ def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
     return encoded, Raised(settled)
 
 
-def _read(record: Checkpoint, task: Task) -> StepEnd:
+def read_end(record: Checkpoint, task: Task) -> StepEnd:
+    """Return how a recorded step ended."""
     if record.error is not None:
         error = task.codec.load_error(record.error, record.serialization)
         return Cut() if isinstance(error, StepCancelled) else Raised(error)

@@ -22,6 +22,7 @@ ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.QueueDeduplicated: ("beds", "one", "order-1"),
     errors.StepDiverged: ("order-1", 1, "ship", "send"),
     errors.StepRetriesExhausted: ("ship", 2, (ValueError(1), KeyError("two"))),
+    errors.StepTimedOut: ("ship", 0.5),
     errors.StepCancelled: ("ship",),
     errors.MaxRecoveryAttemptsExceeded: ("order-1", 3),
     errors.SerializationError: ("result", "it has no form", "annotate it"),
