@@ -208,7 +208,7 @@ class StepTimedOut(DurustError):
         self.name, self.seconds = name, seconds
 
     def __str__(self) -> str:
-        return f"step {self.name!r} did not end within {self.seconds:g} s"
+        return f"step {self.name!r} did not end within {self.seconds} s"
 
 
 class StepCancelled(DurustError):

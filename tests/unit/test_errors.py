@@ -20,6 +20,8 @@ ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.WorkflowCancelled: ("order-1",),
     errors.QueueNotFound: ("beds", ()),
     errors.QueueDeduplicated: ("beds", "one", "order-1"),
+    errors.ScheduleNotFound: ("nightly", ("hourly",)),
+    errors.ScheduleConflict: ("nightly", "ship", "shop"),
     errors.StepDiverged: ("order-1", 1, "ship", "send"),
     errors.StepRetriesExhausted: ("ship", 2, (ValueError(1), KeyError("two"))),
     errors.StepTimedOut: ("ship", 0.5),
