@@ -119,8 +119,9 @@ def workflow(
 
     With *schedule*, a cron of six fields, second first, it runs by itself with one `ScheduledInput`, as in
     `schedule="0 0 3 * * *", timezone="Europe/Berlin"`; UTC is the default. `catch_up` starts a run for each tick that
-    was missed too, `overlap="skip"` none while an earlier one has not ended, *queue* names where they wait. Each launch
-    brings the stored schedule, which has the workflow's name, to what stands here, and leaves a pause as it is.
+    was missed too. `overlap="skip"` starts none while an earlier one has not ended, `overlap="queue"` one after
+    another; *queue* names where they wait. Each launch brings the stored schedule, which has the workflow's name, to
+    what stands here, and leaves a pause as it is.
 
     Raises `InvalidArgument` for a signature without a context or with a parameter `options`, and for a schedule that
     cannot be meant; `WorkflowConflict` when the name stands for other code.

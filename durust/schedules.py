@@ -14,8 +14,17 @@ from durust.codec import PORTABLE_JSON, UNTYPED, Codec
 from durust.errors import InvalidArgument, ProviderUnavailable, ScheduleConflict, ScheduleNotFound
 from durust.model.cron import instant, zone_named
 from durust.model.filters import Scope
+from durust.model.queues import QueueDefinition
 from durust.model.records import ScheduleRow
-from durust.model.schedule_writes import DeleteSchedule, PauseSchedule, ResumeSchedule, ScheduleExists, StoreSchedule
+from durust.model.schedule_writes import (
+    SCHEDULE_QUEUE,
+    DeleteSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    ScheduleExists,
+    StoreSchedule,
+    place_of,
+)
 from durust.model.schedules import (
     ScheduleDefinition,
     check_schedule_name,
@@ -25,7 +34,17 @@ from durust.model.schedules import (
     trigger_id,
     upcoming,
 )
-from durust.model.writes import INTERNAL_QUEUE, Existing, Missing, Outcome, Recorded, Refused, StartWorkflow, Write
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    Existing,
+    Missing,
+    Outcome,
+    Recorded,
+    Refused,
+    StartWorkflow,
+    StoreQueue,
+    Write,
+)
 from durust.storage.provider import Hint, StateProvider
 
 # A backfill of more ticks than this is asked for in parts: it is stored at once and then all of it waits to run.
@@ -34,6 +53,8 @@ BACKFILL_TICKS_MAX = 10_000
 BACKFILL_BATCH = 500
 # Two triggers of one millisecond take two: so many may meet.
 TRIGGERS_MEETING_MAX = 100
+# One run of each schedule at a time.
+ONE_BY_ONE = QueueDefinition(SCHEDULE_QUEUE, partition_queue=True, partition_concurrency=1)
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -149,6 +170,7 @@ class Schedules:
         return [write.workflow_id for write in writes], row.workflow
 
     def _start(self, row: ScheduleRow, workflow_id: str, moment: datetime) -> StartWorkflow:
+        queue, partition = place_of(row.queue, row.overlap, row.name)
         return StartWorkflow(
             workflow_id=workflow_id,
             name=row.workflow,
@@ -156,12 +178,17 @@ class Schedules:
             serialization=PORTABLE_JSON,
             creator=clock.token(),
             app_name=self._scope.app_name,
-            queue=row.queue,
+            queue=queue,
+            partition_key=partition,
             schedule_name=row.name,
         )
 
     def _store(self, writes: list[StoreSchedule]) -> None:
-        for write, outcome in zip(writes, self._commit(writes), strict=True):
+        # With each schedule that needs it, in the same transaction.
+        in_turn = any(write.overlap == "queue" for write in writes)
+        queues = [StoreQueue.of(ONE_BY_ONE, self._scope.app_name)] if in_turn else []
+        outcomes = self._commit([*queues, *writes])
+        for write, outcome in zip(writes, outcomes[len(queues) :], strict=True):
             if isinstance(outcome, ScheduleExists):
                 raise ScheduleConflict(write.name, outcome.row.workflow, outcome.row.app_name or "")
         if writes:
@@ -278,4 +305,4 @@ def _written(row: ScheduleRow, moment: datetime) -> str:
 
 
 def _queue_of(row: ScheduleRow) -> str:
-    return row.queue or INTERNAL_QUEUE
+    return place_of(row.queue, row.overlap, row.name)[0] or INTERNAL_QUEUE

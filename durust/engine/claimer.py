@@ -11,6 +11,7 @@ from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
 from durust.model.filters import ClaimRequest, QueueWant, Scope
 from durust.model.records import Claimed, Claims
+from durust.model.schedule_writes import SCHEDULE_QUEUE
 from durust.model.writes import INTERNAL_QUEUE
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
@@ -18,6 +19,8 @@ from durust.telemetry import emit
 
 # A budget that has room again in less than this is counted again after this: in between others may count it.
 AGAIN_SECONDS_MIN = 0.005
+# What nobody declares: recovered and directly started work waits on the one, runs of schedules in turn on the other.
+ALWAYS_SERVED = (INTERNAL_QUEUE, SCHEDULE_QUEUE)
 
 
 class Claimer(Service):
@@ -113,5 +116,4 @@ class Claimer(Service):
 
     def _served(self) -> list[str]:
         names = self._registry.queues() if self._queues is None else self._queues
-        # The internal queue is always served: recovered and directly started work waits there.
-        return [INTERNAL_QUEUE, *(name for name in names if name != INTERNAL_QUEUE)]
+        return [*ALWAYS_SERVED, *(name for name in names if name not in ALWAYS_SERVED)]

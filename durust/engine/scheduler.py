@@ -8,7 +8,7 @@ from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.model.filters import Scope
 from durust.model.records import ScheduleRow
-from durust.model.schedule_writes import Fired, FireTicks, Moved
+from durust.model.schedule_writes import Fired, FireTicks, Moved, place_of
 from durust.model.schedules import Due, due
 from durust.model.writes import INTERNAL_QUEUE, Refused
 from durust.storage.provider import Hint, StateProvider, Writer
@@ -136,7 +136,8 @@ class Scheduler(Service):
         queues: set[str] = set()
         for write, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Fired) and outcome.workflow_ids:
-                queues.add(write.schedule.queue or INTERNAL_QUEUE)
+                row = write.schedule
+                queues.add(place_of(row.queue, row.overlap, row.name)[0] or INTERNAL_QUEUE)
                 emit("ticks_fired", schedule=write.schedule.name, count=len(outcome.workflow_ids))
             elif isinstance(outcome, Refused):
                 self._tell_of(write.schedule, outcome.reason)

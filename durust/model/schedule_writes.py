@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from durust.model.records import ScheduleRow
 
+SCHEDULE_QUEUE = "_durust_schedule_queue"
+"""Where the runs of schedules wait that must run one after another; each schedule is a partition of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSchedule:
@@ -78,6 +81,11 @@ class FireTicks:
     app_name: str
     """Whose rows the runs are."""
     ticks: tuple[Tick, ...] = ()
+
+
+def place_of(queue: str | None, overlap: str, name: str) -> tuple[str | None, str | None]:
+    """Return the queue and the partition of a schedule's runs; no queue is the internal one."""
+    return (SCHEDULE_QUEUE, name) if queue is None and overlap == "queue" else (queue, None)
 
 
 ScheduleWrite = StoreSchedule | PauseSchedule | ResumeSchedule | DeleteSchedule | FireTicks

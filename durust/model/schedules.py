@@ -13,8 +13,9 @@ from durust.model.names import NAME_LENGTH_MAX, check_name
 from durust.model.records import ScheduleRow
 from durust.model.schedule_writes import Tick
 
-# What to do with a tick while an earlier run of its schedule has not ended: start it all the same, or leave it out.
-OVERLAPS = ("allow", "skip")
+# What to do with a tick while an earlier run of its schedule has not ended: start it all the same, leave it out, or let
+# it wait for its turn.
+OVERLAPS = ("allow", "skip", "queue")
 # An id is made of the name, and has room for a time and two words beside it.
 NAME_MAX = NAME_LENGTH_MAX - 64
 # A tick that is later than this was missed: long beside every pause of a machine that works, short beside a downtime.
@@ -58,6 +59,9 @@ class ScheduleDefinition:
             raise InvalidArgument("overlap", self.overlap, f"must be one of {', '.join(map(repr, OVERLAPS))}")
         if self.queue is not None:
             check_name("queue", self.queue)
+            if self.overlap == "queue":
+                wanted = f"needs no queue of its own; set a concurrency of 1 on {self.queue!r} instead"
+                raise InvalidArgument("overlap", self.overlap, wanted)
 
 
 def check_schedule_name(name: object) -> str:

@@ -18,6 +18,7 @@ from durust.model.schedule_writes import (
     ScheduleWrite,
     StoreSchedule,
     Tick,
+    place_of,
 )
 from durust.model.status import INITIAL
 from durust.model.writes import Missing, Outcome, Recorded, StartWorkflow
@@ -110,11 +111,12 @@ class ScheduleTable:
             ticks = () if is_running else ticks[:1]
         last = max((tick.time for tick in ticks), default=row.last_fired_at)
         self._change(row.name, settled_ms=write.settled_ms, last_fired_at=last)
-        started = [tick.workflow_id for tick in ticks if isinstance(start(_run(write, tick)), Recorded)]
+        started = [tick.workflow_id for tick in ticks if isinstance(start(_run(write, tick, row.overlap)), Recorded)]
         return Fired(tuple(sorted(started)))
 
 
-def _run(write: FireTicks, tick: Tick) -> StartWorkflow:
+def _run(write: FireTicks, tick: Tick, overlap: str) -> StartWorkflow:
+    queue, partition = place_of(write.schedule.queue, overlap, write.schedule.name)
     return StartWorkflow(
         workflow_id=tick.workflow_id,
         name=write.schedule.workflow,
@@ -122,6 +124,7 @@ def _run(write: FireTicks, tick: Tick) -> StartWorkflow:
         serialization=PORTABLE,
         creator=write.creator,
         app_name=write.app_name,
-        queue=write.schedule.queue,
+        queue=queue,
+        partition_key=partition,
         schedule_name=write.schedule.name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durust.model.schedule_writes import FireTicks, StoreSchedule
+from durust.model.schedule_writes import SCHEDULE_QUEUE, FireTicks, StoreSchedule
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage.columns import Params, texts
 
@@ -50,6 +50,7 @@ def fire_ticks(write: FireTicks) -> Params:
         "creator": write.creator,
         "app": write.app_name,
         "internal": INTERNAL_QUEUE,
+        "schedule_queue": SCHEDULE_QUEUE,
         "ids": texts(tick.workflow_id for tick in write.ticks),
         "times": texts(tick.time for tick in write.ticks),
         "inputs": texts(tick.inputs for tick in write.ticks),

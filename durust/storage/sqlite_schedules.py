@@ -14,6 +14,7 @@ from durust.model.schedule_writes import (
     ResumeSchedule,
     ScheduleExists,
     StoreSchedule,
+    place_of,
 )
 from durust.model.writes import Missing, Outcome, Recorded, StartWorkflow
 from durust.storage import rows, statements
@@ -92,9 +93,10 @@ def fire(transaction: Transaction, write: FireTicks, start: Callable[[Any, Start
     found = transaction.rows(SQL.find_fireable, values)
     if not found:
         return Moved()
-    [(name, workflow, queue, may_skip, is_running)] = found
+    [(name, workflow, queue, overlap, is_running)] = found
+    place, partition = place_of(queue, overlap, name)
     transaction.change(SQL.fire_ticks, {"id": read.schedule_id, "settled": write.settled_ms})
-    ticks = () if is_running else write.ticks[:1] if may_skip else write.ticks
+    ticks = write.ticks if overlap != "skip" else () if is_running else write.ticks[:1]
     started = []
     for tick in ticks:
         run = StartWorkflow(
@@ -104,7 +106,8 @@ def fire(transaction: Transaction, write: FireTicks, start: Callable[[Any, Start
             serialization=PORTABLE,
             creator=write.creator,
             app_name=write.app_name,
-            queue=queue,
+            queue=place,
+            partition_key=partition,
             schedule_name=name,
         )
         if isinstance(start(transaction, run), Recorded):

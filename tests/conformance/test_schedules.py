@@ -12,6 +12,7 @@ import pytest
 from durust.model.filters import ListFilter
 from durust.model.records import ScheduleRow, WorkflowRow
 from durust.model.schedule_writes import (
+    SCHEDULE_QUEUE,
     DeleteSchedule,
     Fired,
     FireTicks,
@@ -351,6 +352,15 @@ def test_of_many_ticks_at_once_one_starts_where_runs_must_not_meet(provider: Sta
     row = make_schedule(provider, overlap="skip")
 
     assert commit_one(provider, fire(row, 1, 2, 3)) == Fired((tick("nightly", 1).workflow_id,))
+
+
+def test_ticks_in_turn_wait_in_the_partition_of_their_schedule(provider: StateProvider) -> None:
+    row = make_schedule(provider, overlap="queue")
+
+    commit(provider, fire(row, 1))
+
+    run = row_of(provider, tick("nightly", 1).workflow_id)
+    assert (run.queue, run.partition_key) == (SCHEDULE_QUEUE, "nightly")
 
 
 def test_a_run_of_another_schedule_is_no_overlap(provider: StateProvider) -> None:

@@ -322,6 +322,35 @@ def test_no_run_meets_another_where_overlaps_are_skipped(stage: Stage) -> None:
     assert second - first >= timedelta(seconds=2)
 
 
+def test_runs_in_turn_never_meet_and_none_is_left_out(stage: Stage) -> None:
+    running: list[str] = []
+    met: list[list[str]] = []
+
+    def work(name: str) -> None:
+        running.append(name)
+        met.append(list(running))
+        clock.pause(0.3)
+        running.remove(name)
+
+    def slow(ctx: Any, tick: ScheduledInput) -> None:
+        ctx.step("work", work, ctx.workflow_id)
+
+    engine = stage.make_engine()
+    engine.register("slow", slow)
+    engine.launch()
+    engine.create_schedule("slow", "slow", NEVER_SOON, overlap="queue")
+    begin = datetime(1996, 2, 29, tzinfo=UTC)
+
+    handles = engine.backfill_schedule("slow", begin, datetime(2024, 3, 1, tzinfo=UTC))
+
+    assert len(handles) == 8
+    for handle in [*handles, engine.trigger_schedule("slow")]:
+        handle.get_result(PATIENCE)
+    assert met == [[each] for each in [one[0] for one in met]]
+    assert len(met) == 9
+    assert [one[0] for one in met][:8] == [handle.id for handle in handles]
+
+
 @pytest.mark.covers(151)
 def test_an_engine_with_a_far_schedule_closes_at_once(stage: Stage) -> None:
     engine = launch(stage, schedule=NEVER_SOON)

@@ -88,13 +88,17 @@ def test_a_decorated_workflow_declares_its_schedule(monkeypatch: pytest.MonkeyPa
         ("timezone", "Berlin"),
         ("catch_up", "yes"),
         ("overlap", "wait"),
-        ("overlap", "queue"),
         ("queue", ""),
     ],
 )
 def test_a_declaration_that_cannot_be_meant_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidArgument):
         ScheduleDefinition(**({"cron": "0 0 3 * * *"} | {name: value}))
+
+
+def test_runs_in_turn_need_no_queue_of_their_own() -> None:
+    with pytest.raises(InvalidArgument, match="concurrency of 1 on 'q'"):
+        ScheduleDefinition(cron="0 0 3 * * *", overlap="queue", queue="q")
 
 
 def test_options_without_a_schedule_are_refused() -> None:

@@ -165,7 +165,9 @@ with mine as materialized (
 ), moved as (
     update durust.schedules d set settled_until = %(settled)s from mine m where d.schedule_id = m.schedule_id
 ), tick as materialized (
-    select i.id, i.time, i.inputs, i.place, m.workflow_name, m.queue_name, m.schedule_name
+    select i.id, i.time, i.inputs, i.place, m.workflow_name, m.schedule_name,
+           coalesce(m.queue_name, case m.overlap when 'queue' then %(schedule_queue)s else %(internal)s end) as queue,
+           case when m.queue_name is null and m.overlap = 'queue' then m.schedule_name end as partition
       from mine m
      cross join unnest(%(ids)s::text[], %(times)s::text[], %(inputs)s::text[]) with ordinality
            as i(id, time, inputs, place)
@@ -184,9 +186,9 @@ with mine as materialized (
 ), started as (
     insert into dbos.workflow_status (
         workflow_uuid, status, name, queue_name, priority, application_name, serialization, creator_xid,
-        recovery_attempts, created_at, updated_at, schedule_name)
-    select t.id, 'ENQUEUED', t.workflow_name, coalesce(t.queue_name, %(internal)s), 0, %(app)s, 'portable_json',
-           %(creator)s, 0, n.ms, n.ms, t.schedule_name
+        recovery_attempts, created_at, updated_at, queue_partition_key, schedule_name)
+    select t.id, 'ENQUEUED', t.workflow_name, t.queue, 0, %(app)s, 'portable_json', %(creator)s, 0, n.ms, n.ms,
+           t.partition, t.schedule_name
       from tick t
      cross join moment n
      order by t.place

@@ -98,8 +98,7 @@ on conflict do nothing
 
 -- name: find_fireable
 -- Whether the schedule stands as it was read, and what keeps a tick from starting.
-select s.schedule_name, s.workflow_name, s.queue_name,
-       d.overlap = 'skip' as may_skip,
+select s.schedule_name, s.workflow_name, s.queue_name, d.overlap,
        d.overlap = 'skip' and exists (
            select 1 from workflow_status w
             where w.schedule_name = s.schedule_name and w.status in ('ENQUEUED', 'DELAYED', 'PENDING')) as is_running
