@@ -15,11 +15,14 @@ from durust import (
     DurableContext,
     InvalidArgument,
     SerializationError,
+    Status,
+    StepDiverged,
     StepOptions,
     StepRetriesExhausted,
     SyncDurableContext,
 )
 from durust.routines.effects import Pause
+from durust.routines.replay import SLEEP_NAME
 from tests.engine.bodies import Bodies
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage
@@ -605,3 +608,55 @@ def test_a_method_of_any_kind_is_a_step(stage: Stage, paint: Paint) -> None:
     assert engine.start("work") == [10, "whistle whistle "]
     assert handle.get_result(PATIENCE) == [10, 11, "whistle "]
     assert stage.names(handle) == {1: "find track", 2: "find track", 3: "Station.whistle"}
+
+
+@pytest.mark.covers(33)
+def test_a_body_that_asks_for_another_step_is_stopped_by_both_names_and_never_loops(stage: Stage, paint: Paint) -> None:
+    bodies = Bodies()
+    routes = iter(["by road", "by air"])
+
+    @paint
+    def deliver(ctx: Any) -> Any:
+        route = next(routes)
+        yield ctx.step("pack", bodies.body("pack"))
+        yield ctx.step(route, bodies.body(route))
+        yield ctx.sleep(0.4)
+        yield ctx.step("unpack", bodies.body("unpack"))
+
+    engine = stage.launch(deliver)
+    handle = engine.run_workflow("deliver")
+
+    with pytest.raises(StepDiverged) as raised:
+        handle.get_result(PATIENCE)
+    error = raised.value
+    assert (error.workflow_id, error.place, error.recorded, error.asked) == (handle.id, 2, "by road", "by air")
+    assert bodies == ["pack", "by road"]
+    row = stage.row(handle)
+    assert (row.status, row.attempts) == (Status.ERROR, 1)
+    assert list(stage.names(handle).values()) == ["pack", "by road", SLEEP_NAME]
+
+
+@pytest.mark.covers(33)
+def test_a_body_that_asks_for_a_step_where_it_slept_is_stopped_also_where_it_catches_everything(
+    stage: Stage, paint: Paint
+) -> None:
+    bodies = Bodies()
+    executions: list[int] = []
+
+    @paint
+    def doze(ctx: Any) -> Any:
+        executions.append(1)
+        if len(executions) == 1:
+            yield ctx.sleep(0.4)
+        try:
+            yield ctx.step("work", bodies.body("work"))
+        except Exception:  # noqa: BLE001  what users write
+            yield ctx.step("undo", bodies.body("undo"))
+        return "done"
+
+    handle = stage.launch(doze).run_workflow("doze")
+
+    with pytest.raises(StepDiverged, match=rf"asked for 'work', history has '{SLEEP_NAME}'"):
+        handle.get_result(PATIENCE)
+    assert (executions, bodies) == ([1, 1], [])
+    assert stage.names(handle) == {1: SLEEP_NAME}
