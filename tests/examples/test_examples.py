@@ -1,0 +1,36 @@
+"""The short examples run, and what each of them claims about itself holds, on both databases."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, Spawn
+
+LINES_MAX = 60
+# What a reader sees at the end.
+EXAMPLES = {
+    "cron": r"3 ticks, each of them once",
+    "fan_out": r"40 pages, 780 words, never more than 3 pages at a time",
+    "rate_limited": r"letter 15 left after (\d+)\.\d\d s",
+    "timer": r"process (\d+) asked and was killed; process (\d+) reminded, \d+\.\d s later",
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs_and_says_what_came_of_it(spawn: Spawn, shared_url: str, tmp_path: Path, name: str) -> None:
+    example = spawn(ROOT / "examples" / f"{name}.py", env={"DURUST_DATABASE_URL": shared_url}, cwd=tmp_path)
+
+    assert (example.wait(), example.stderr) == (0, "")
+    assert re.fullmatch(EXAMPLES[name], example.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_short_and_says_how_to_run_it(name: str) -> None:
+    text = (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")
+
+    count = len(text.splitlines())
+    assert count < LINES_MAX
+    assert f"\n    python examples/{name}.py\n" in text
