@@ -254,13 +254,13 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         engine = self._live("run_workflow")
         chosen = checked(kwargs.pop("options", None))
         starter = Starter(engine)
+        if chosen.partition_key is not None:
+            raise InvalidArgument("partition_key", chosen.partition_key, "belongs to a queue; use engine.enqueue")
         if isinstance(workflow, Debounced):
             return starter.debounce(workflow, args, kwargs, chosen, None)
         definition = starter.definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
-        if chosen.partition_key is not None:
-            raise InvalidArgument("partition_key", chosen.partition_key, "belongs to a queue; use engine.enqueue")
         encoded = starter.encode(definition, args, kwargs)
         if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
             return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)], [chosen])[0]

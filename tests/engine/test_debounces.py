@@ -223,18 +223,23 @@ def test_calls_of_many_threads_are_one_run(stage: Stage, rewrite: Rewrite, ran: 
     assert ran[0].endswith(f"-{CALLS - 1}")
 
 
-def test_the_id_is_the_one_of_the_first_call_and_the_priority_the_one_of_the_last(stage: Stage) -> None:
+def test_the_id_is_the_one_of_the_first_call_and_all_else_that_of_the_last(stage: Stage) -> None:
     engine = launch(stage, double)
     call = durust.debounce("double", key="k", period=LONG)
 
     handles = [
-        engine.enqueue("mail", call, number, options=WorkflowOptions(workflow_id=f"run-{number}", priority=number))
+        engine.enqueue(
+            "mail",
+            call,
+            number,
+            options=WorkflowOptions(workflow_id=f"run-{number}", priority=number, timeout=number),
+        )
         for number in (1, 2)
     ]
 
     assert [handle.id for handle in handles] == ["run-1", "run-1"]
     row = stage.row("run-1")
-    assert (row.status, row.priority, row.workflow_id) == (Status.DELAYED, 2, "run-1")
+    assert (row.status, row.priority, row.timeout_ms) == (Status.DELAYED, 2, 2000)
 
 
 def test_an_id_that_ran_already_does_not_run_again(stage: Stage) -> None:
@@ -286,6 +291,8 @@ def test_a_list_of_debounced_calls_is_refused(stage: Stage) -> None:
         engine.enqueue("male", call, 1)
     with pytest.raises(TypeError, match="double"):
         engine.run_workflow(call, 1, 2, 3)
+    with pytest.raises(InvalidArgument, match="belongs to a queue"):
+        engine.run_workflow(call, 1, options=WorkflowOptions(partition_key="ada"))
 
     assert stage.rows() == []
 
