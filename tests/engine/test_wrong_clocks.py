@@ -1,4 +1,4 @@
-"""A calendar that is three hours wrong changes no sleep, delay, deadline or lease: those are the database's to tell.
+"""A calendar that is three hours wrong changes no sleep, delay, deadline, tick, rate or lease.
 
 Two processes share one database with a third that is right, one of them three hours fast and one three hours slow. The
 judge is a file that step bodies write to with a clock that nobody sets.
@@ -22,6 +22,8 @@ from tests.engine.wrong_clock import (
     DOZE_SECONDS,
     LEASE_SECONDS,
     NAP_SECONDS,
+    PACED,
+    RATE,
     TIMEOUT_SECONDS,
     make_engine,
 )
@@ -36,6 +38,8 @@ LATE_SECONDS = 15.0
 ROUNDING_SECONDS = 0.05
 # How long after its claim a body may begin, whose time counts from there.
 BEGIN_SECONDS = 1.5
+# So many seconds in a row show whose they are.
+TICKS = 5
 
 
 @dataclass
@@ -51,6 +55,15 @@ class Judge:
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             workflow, event, at, _ = json.loads(line)
             seen[workflow].setdefault(event, at)
+        return seen
+
+    def ticks(self) -> dict[str, list[float]]:
+        """Return when the runs of each tick began."""
+        seen: dict[str, list[float]] = defaultdict(list)
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            moment, event, at, _ = json.loads(line)
+            if event == "tick":
+                seen[moment].append(at)
         return seen
 
     def demand(self, workflow: str, first: str, then: str, seconds: float, less: float = ROUNDING_SECONDS) -> None:
@@ -149,6 +162,35 @@ def test_a_lease_lasts_as_long_as_its_process_whatever_the_calendar_says(
             process.kill()
 
         eventually(lambda: len(dead(stage)) == len(SKEWS), LATE_SECONDS)
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_ticks_and_rates_are_the_databases_too(stage: Stage, url: str, spawn: Spawn, judge: Judge) -> None:
+    launch(spawn, url, judge)
+    # The kernel's clock at the database's midnight of 1970, by which ticks are compared with what the bodies note.
+    epoch = clock.boottime() - clock.now_utc().timestamp()
+    with make_engine(url, queues=[]) as engine:
+        engine.create_schedule("tick", "tick", "* * * * * *", context=str(judge.path))
+        handles = engine.enqueue_many(PACED, "paced", [(str(judge.path),)] * 8)
+        for handle in handles:
+            handle.get_result(PATIENCE)
+        eventually(lambda: len(judge.ticks()) >= TICKS, PATIENCE)
+        engine.delete_schedule("tick")
+    ticks = judge.ticks()
+
+    for moment, times in ticks.items():
+        late = min(times) - epoch - datetime.fromisoformat(moment).timestamp()
+        if len(times) != 1 or not -ROUNDING_SECONDS <= late <= LATE_SECONDS:
+            judge.faults.append(f"{moment}: ran {len(times)} times, {late:.2f} s late")
+    limit, period = RATE
+    starts = sorted(stage.row(handle).started_at_ms or 0 for handle in handles)
+    judge.faults += [
+        f"{limit + 1} starts within {later - earlier} ms"
+        for earlier, later in zip(starts, starts[limit:], strict=False)
+        if not period * 1000 <= later - earlier <= (period + LATE_SECONDS) * 1000
+    ]
+
+    assert judge.faults == []
 
 
 def dead(stage: Stage) -> list[str]:

@@ -10,9 +10,20 @@ import sys
 import threading
 from typing import Any
 
-from durust import DurableContext, DurableEngine, Settings, SyncDurableContext, WorkflowOptions, WorkflowQueue, clock
+from durust import (
+    DurableContext,
+    DurableEngine,
+    RateLimiter,
+    ScheduledInput,
+    Settings,
+    SyncDurableContext,
+    WorkflowOptions,
+    WorkflowQueue,
+    clock,
+)
 
-QUEUE = "clocks"
+QUEUE, PACED = "clocks", "paced"
+RATE = 2, 1.0
 NAP_SECONDS, DOZE_SECONDS, DELAY_SECONDS = 0.3, 1.5, 1.5
 LEASE_SECONDS, TIMEOUT_SECONDS = 2.0, 2.0
 HOUR = 3600.0
@@ -81,15 +92,28 @@ async def held(ctx: DurableContext, ledger: str) -> int:
     return ctx.attempt
 
 
+def paced(ctx: SyncDurableContext, ledger: str) -> None:
+    """Note when it begins, on a queue with a rate."""
+    ctx.step("begin", note, ledger, ctx.workflow_id, "begin")
+
+
+def tick(ctx: SyncDurableContext, moment: ScheduledInput) -> None:
+    """Note for which second it runs."""
+    ctx.step("begin", note, moment.context, moment.scheduled_time.isoformat(), "tick")
+
+
+# Nobody starts these by itself: the test queues them, or a schedule does.
+OTHERS: dict[str, Any] = {"paced": paced, "tick": tick}
 WORKFLOWS: dict[str, Any] = {"nap": nap, "doze": doze, "early": early, "bounded": bounded, "held": held}
 
 
 def make_engine(url: str, queues: list[str] | None = None) -> DurableEngine:
     """Return an engine that knows this file's workflows."""
     engine = DurableEngine(url, settings=SETTINGS, queues=queues)
-    for name, function in WORKFLOWS.items():
+    for name, function in (WORKFLOWS | OTHERS).items():
         engine.register(name, function)
     engine.register_queue(WorkflowQueue(QUEUE))
+    engine.register_queue(WorkflowQueue(PACED, rate_limiter=RateLimiter(*RATE)))
     return engine
 
 
