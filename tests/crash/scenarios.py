@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 BETWEEN_STEPS = "step.recorded=1*off->kill"
 # Only what happens while a lease stands is like on another host; then it lapses.
 SHORT_LEASE = {"DURUST_LEASE_SECONDS": "1.0", "DURUST_LEASE_MARGIN_SECONDS": "0.1", "DURUST_BEAT_SECONDS": "0.2"}
+# The sweep, which ends what is out of time as well, leaves that to the run's own timer.
+UNSWEPT = {"DURUST_SWEEP_SECONDS": "3600"}
 ELSEWHERE = {"CRASH_ELSEWHERE": "1"}
 
 
@@ -62,8 +64,8 @@ SCENARIOS = {
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),
     "purge": Scenario(Part("purge"), before=(Part("past"), KILLED), after=(Part("purge"), START)),
-    "timeout": Scenario(Part("run out"), after=(RESUME,)),
-    "late": Scenario(RESUME, before=(Part("run out", "sql.expire_workflows.before=kill"),), after=(RESUME,)),
+    "timeout": Scenario(Part("run out", env=UNSWEPT), after=(RESUME,)),
+    "late": Scenario(RESUME, before=(Part("run out", "sql.expire_workflows.before=kill", UNSWEPT),), after=(RESUME,)),
     "cancel": Scenario(CANCEL, before=(KILLED,), after=(CANCEL, RESUME)),
     "resume": Scenario(RESUME, before=(KILLED, CANCEL), after=(RESUME,)),
     "plan": Scenario(PLAN, after=(PLAN, TICK)),

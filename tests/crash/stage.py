@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,15 @@ class Stage:
     def kill(self, scenario: Scenario, boundary: str, at_pass: int) -> None:
         """Run the victim until it is killed at its *at_pass*-th pass of a boundary."""
         skipped = f"{at_pass - 1}*off->" if at_pass > 1 else ""
-        code = self._play(Part(scenario.victim.role, f"{boundary}={skipped}kill"), scenario.kind)
+        victim = replace(scenario.victim, failpoints=f"{boundary}={skipped}kill")
+        code = self._play(victim, scenario.kind)
         assert code == -signal.SIGKILL, f"{boundary} was not passed {at_pass} times: {self._said}"
 
     def passes(self, scenario: Scenario) -> Counter[str]:
         """Run the victim unharmed and return which boundaries it passed, and how often."""
         trace = self._folder / "trace"
-        code = self._play(Part(scenario.victim.role, env={"FAILPOINTS_TRACE": str(trace)}), scenario.kind)
+        victim = replace(scenario.victim, env={**scenario.victim.env, "FAILPOINTS_TRACE": str(trace)})
+        code = self._play(victim, scenario.kind)
         assert code == 0, self._said
         return Counter(trace.read_text().split())
 
