@@ -27,6 +27,7 @@ from durust.errors import (
     StepDiverged,
     StepRetriesExhausted,
     StepTimedOut,
+    VersionNotFound,
     WorkflowCancelled,
     WorkflowConflict,
     WorkflowNotFound,
@@ -38,7 +39,7 @@ from durust.handle import AsyncWorkflowHandle, WorkflowHandle
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
-from durust.model.records import Checkpoint, Purged, QueueRow, WorkflowRow
+from durust.model.records import Checkpoint, Purged, QueueRow, VersionRow, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.schedules import ScheduledInput
 from durust.model.status import Status
@@ -96,6 +97,8 @@ __all__ = [
     "StepRetriesExhausted",
     "StepTimedOut",
     "SyncDurableContext",
+    "VersionNotFound",
+    "VersionRow",
     "Workflow",
     "WorkflowCancelled",
     "WorkflowConflict",

@@ -19,6 +19,7 @@ from durust.engine.loops import Loop, see_through
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
 from durust.engine.retention import purge_in_batches
 from durust.engine.supervision import Supervision
+from durust.engine.versions import adopt_stranded, latest_version, list_stranded, list_versions, set_latest_version
 from durust.engine.vitals import Vitals
 from durust.errors import (
     InvalidArgument,
@@ -30,7 +31,7 @@ from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import check_fit
-from durust.model.records import Checkpoint, Purged, WorkflowRow
+from durust.model.records import Checkpoint, Purged, VersionRow, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.schedules import ScheduleDefinition
 from durust.orders import Orders
@@ -43,6 +44,7 @@ from durust.settings import Settings
 from durust.starter import Named, Starter
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
+from durust.telemetry import logger
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +67,7 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         *,
         settings: Settings | None = None,
         app_name: str | None = None,
+        app_version: str | None = None,
         slots: int | None = None,
         serializer: str | None = None,
         queues: Sequence[str] | None = None,
@@ -72,7 +75,9 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         supervision: Supervision | None = None,
     ) -> None:
         self._database = database
-        self._settings = settings or Settings.load(app_name=app_name, slots=slots, serializer=serializer)
+        self._settings = settings or Settings.load(
+            app_name=app_name, app_version=app_version, slots=slots, serializer=serializer
+        )
         if isinstance(queues, str):
             raise InvalidArgument("queues", queues, "must be a sequence of names, as in ['emails']")
         self._queues = tuple(queues) if queues is not None else None
@@ -262,7 +267,11 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
         encoded = starter.encode(definition, args, kwargs)
-        if chosen.delay_seconds or chosen.app_version not in {None, definition.version} or not engine.slots.take(None):
+        if (
+            chosen.delay_seconds
+            or chosen.app_version not in {None, engine.versions.of(definition)}
+            or not engine.slots.take(None)
+        ):
             return starter.enqueue(definition, [starter.queued(definition, encoded, chosen, None)], [chosen])[0]
         return starter.start_here(definition, encoded, chosen)
 
@@ -409,6 +418,48 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         engine = self._live("list_steps")
         self.retrieve_workflow(workflow_id)
         return sorted(engine.provider.history([workflow_id]).get(workflow_id, ()), key=lambda record: record.place)
+
+    def list_versions(self) -> list[VersionRow]:
+        """List the registered versions of this application, the latest first.
+
+        A new version is the latest when an engine of it launches for the first time, and again when it is promoted.
+        """
+        return list_versions(self._live("list_versions").provider, self._settings.app_name)
+
+    def latest_version(self) -> VersionRow | None:
+        """Return the version of this application that was promoted last.
+
+        It tells people and tools what to go on with, and gates nothing: an executor takes work of its own version and
+        work without one, whether it is the latest or not.
+        """
+        return latest_version(self._live("latest_version").provider, self._settings.app_name)
+
+    def set_latest_version(self, name: str) -> None:
+        """Promote a registered version, as after a deploy that was taken back. Raises `VersionNotFound`."""
+        set_latest_version(self._live("set_latest_version").provider, self._settings.app_name, name)
+
+    def list_stranded(self) -> list[WorkflowRow]:
+        """List unfinished workflows that wait for a version of their code which no living executor has."""
+        engine = self._live("list_stranded")
+        return list_stranded(engine.provider, engine.scope())
+
+    def adopt_stranded(self, ids: Sequence[str] | None = None) -> list[WorkflowHandle[Any]]:
+        """Let this engine's code go on with stranded workflows, with *ids* only with these; return their handles.
+
+        Their histories were written by other code. Where this code asks for other steps, such a run ends with
+        `StepDiverged`; `ctx.patch` tells the two apart. A workflow whose name is not registered here stays as it is,
+        and a line of the log says so.
+
+        Raises `WorkflowNotFound` for an id that is not there.
+        """
+        engine = self._live("adopt_stranded")
+        adoption = adopt_stranded(engine.provider, engine.scope(), dict(engine.versions.workflows()), ids)
+        if adoption.left:
+            names = ", ".join(sorted({row.name for row in adoption.left}))
+            logger.warning("stranded workflows that cannot be adopted here, where nobody registered them: %s", names)
+        engine.claimer.wake()
+        starter = Starter(engine)
+        return [starter.handle(row.workflow_id, self._registry.find(row.name)) for row in adoption.adopted]
 
     def purge(
         self, *, older_than: float | timedelta | None = None, keep: int | None = None, includes_exceeded: bool = False
@@ -638,6 +689,26 @@ class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs):
     async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
         """List workflows, oldest first."""
         return await asyncio.to_thread(self._engine.list_workflows, query)
+
+    async def list_versions(self) -> list[VersionRow]:
+        """List the registered versions of this application, the latest first."""
+        return await asyncio.to_thread(self._engine.list_versions)
+
+    async def latest_version(self) -> VersionRow | None:
+        """Return the version of this application that was promoted last, as the blocking twin does."""
+        return await asyncio.to_thread(self._engine.latest_version)
+
+    async def set_latest_version(self, name: str) -> None:
+        """Promote a registered version. Raises `VersionNotFound`."""
+        await asyncio.to_thread(self._engine.set_latest_version, name)
+
+    async def list_stranded(self) -> list[WorkflowRow]:
+        """List unfinished workflows that wait for a version of their code which no living executor has."""
+        return await asyncio.to_thread(self._engine.list_stranded)
+
+    async def adopt_stranded(self, ids: Sequence[str] | None = None) -> list[WorkflowHandle[Any]]:
+        """Let this engine's code go on with stranded workflows, as the blocking twin does."""
+        return await asyncio.to_thread(self._engine.adopt_stranded, ids)
 
     async def purge(
         self, *, older_than: float | timedelta | None = None, keep: int | None = None, includes_exceeded: bool = False

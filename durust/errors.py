@@ -162,6 +162,18 @@ class ScheduleConflict(DurustError):
         )
 
 
+class VersionNotFound(DurustError):
+    """No version of that name is registered for the application."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return f"there is no version {self.name!r}; an engine registers its own when it launches (registered: {known})"
+
+
 class QueueDeduplicated(DurustError):
     """Another workflow on the queue already holds the deduplication id."""
 

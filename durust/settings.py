@@ -14,7 +14,7 @@ NUMBER_MAX = 1e9
 # An orderly end may wait for nothing.
 _MAY_BE_ZERO = frozenset({"drain_seconds", "retention_seconds", "retention_count"})
 # Of those that are off by default, what they are when somebody sets them.
-_KINDS: dict[str, type[Any]] = {"retention_seconds": float, "retention_count": int}
+_KINDS: dict[str, type[Any]] = {"retention_seconds": float, "retention_count": int, "app_version": str}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class Settings:
 
     app_name: str = "durust"
     """Whose rows these are, in a database that several applications share."""
+    app_version: str | None = None
+    """The version of all workflows; None: each has that of its own code, and the application that of all of them."""
     slots: int = 100
     """Workflows that one process runs at once; a sync one takes a thread, so hundreds rather than thousands."""
     beat_seconds: float = 2.0
@@ -56,6 +58,10 @@ class Settings:
         """Raise `InvalidArgument` for a value that cannot be meant."""
         if not _is_storable(self.app_name):
             raise InvalidArgument("app_name", self.app_name, "must be a text that a database can store, and not empty")
+        if self.app_version is not None and not _is_storable(self.app_version):
+            raise InvalidArgument(
+                "app_version", self.app_version, "must be a text that a database can store, and not empty"
+            )
         for spec in fields(self):
             kind, value = _KINDS.get(spec.name, type(spec.default)), getattr(self, spec.name)
             if kind in {int, float} and (value is not None or spec.default is not None):

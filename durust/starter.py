@@ -100,7 +100,7 @@ class Starter:
         engine = self._engine
         write = self.queued(definition, encoded, options, None)
         lease = Lease(write.workflow_id, engine.executor_id, write.creator)
-        direct = replace(write, app_version=definition.version, lease=lease)
+        direct = replace(write, app_version=self._engine.versions.of(definition), lease=lease)
         engine.runner.reserve(lease.token)
         outcome: Outcome | None = None
         try:

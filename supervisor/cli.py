@@ -21,6 +21,7 @@ from durust import clock
 from durust.commands.database import database_option, verbose_option
 from durust.commands.db import db
 from durust.commands.exits import Exit, one_clear_line
+from durust.commands.version import version as version_group
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
 from durust.supervisor.arbiter import Arbiter, hear_signals, stops_asked
@@ -54,6 +55,7 @@ def main() -> None:
 
 
 main.add_command(db)
+main.add_command(version_group)
 
 
 @main.command()
@@ -81,6 +83,13 @@ main.add_command(db)
     envvar="DURUST_QUEUES",
     metavar="A,B",
     help="The queues to serve; by default all declared.",
+)
+@click.option(
+    "--app-version",
+    show_envvar=True,
+    envvar="DURUST_APP_VERSION",
+    metavar="NAME",
+    help="The version of all workflows; by default each has a hash of its own code.",
 )
 @database_option
 @click.option(
@@ -143,6 +152,7 @@ def up(
     workers: str,
     slots: int | None,
     queues: str | None,
+    app_version: str | None,
     url: str,
     drain_seconds: float | None,
     lease_seconds: float | None,
@@ -161,6 +171,7 @@ def up(
             url=url,
             is_url_chosen=click.get_current_context().get_parameter_source("url") is not ParameterSource.DEFAULT,
             workers=workers,
+            app_version=app_version,
             slots=slots,
             queues=queues,
             drain_seconds=drain_seconds,

@@ -53,6 +53,7 @@ class Config:
         url: str,
         is_url_chosen: bool = True,
         workers: str = "auto",
+        app_version: str | None = None,
         slots: int | None = None,
         queues: str | None = None,
         drain_seconds: float | None = None,
@@ -72,6 +73,7 @@ class Config:
         overrides = {
             name: value
             for name, value in (
+                ("app_version", app_version),
                 ("slots", slots),
                 ("drain_seconds", drain_seconds),
                 ("lease_seconds", lease_seconds),

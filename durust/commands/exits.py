@@ -16,6 +16,7 @@ from durust.errors import (
     ProviderUnavailable,
     QueueDeduplicated,
     QueueNotFound,
+    VersionNotFound,
     WorkflowConflict,
     WorkflowNotFound,
     WorkflowNotRegistered,
@@ -40,7 +41,7 @@ def exit_code(error: DurustError) -> Exit:
             return Exit.UNREACHABLE
         case InvalidArgument() | ProviderMisuse():
             return Exit.USAGE
-        case WorkflowNotFound() | WorkflowNotRegistered() | QueueNotFound():
+        case WorkflowNotFound() | WorkflowNotRegistered() | QueueNotFound() | VersionNotFound():
             return Exit.NOT_FOUND
         case WorkflowConflict() | QueueDeduplicated():
             return Exit.CONFLICT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
@@ -31,6 +32,11 @@ list_output_option = click.option(
 def wants_json(output: str | None) -> bool:
     """Tell whether the answer is to be JSON."""
     return (output or ("table" if sys.stdout.isatty() else "json")) == "json"
+
+
+def instant(epoch_ms: int) -> str:
+    """Return an instant as people and programs read it."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def show_list(output: str | None, rows: Sequence[Mapping[str, object]], id_column: str) -> None:

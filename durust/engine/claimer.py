@@ -9,6 +9,7 @@ from durust import clock
 from durust.engine.registry import Definition, Registry
 from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
+from durust.engine.versions import Versions
 from durust.model.filters import ClaimRequest, QueueWant, Scope
 from durust.model.records import Claimed, Claims
 from durust.model.schedule_writes import SCHEDULE_QUEUE
@@ -32,6 +33,8 @@ class Claimer(Service):
         provider: StateProvider,
         settings: Settings,
         registry: Registry,
+        versions: Versions,
+        announce: Callable[[], None],
         slots: Slots,
         executor_id: Callable[[], str],
         trusted: Callable[[], bool],
@@ -47,6 +50,7 @@ class Claimer(Service):
         self._is_hungry = False
         self._rounds = 0
         self._budgeted: frozenset[str] = frozenset()
+        self._versions, self._announce = versions, announce
         self.mutex = threading.Lock()
         """Held from before a claim until its runs are entered; the owner audit takes it too."""
 
@@ -98,6 +102,8 @@ class Claimer(Service):
         return claimed
 
     def _request(self, free: int) -> ClaimRequest:
+        # Before anything of it is claimed.
+        self._announce()
         definitions = self._registry.definitions()
         served = self._served()
         # Each queue is the first in its turn, and queues with a budget come before the others every other time, so that
@@ -108,7 +114,7 @@ class Claimer(Service):
         return ClaimRequest(
             executor_id=self._executor_id(),
             scope=Scope(self._settings.app_name, tuple(definition.name for definition in definitions)),
-            versions=tuple(definition.version for definition in definitions),
+            versions=tuple(map(self._versions.of, definitions)),
             queues=tuple(wants),
             limit=free,
             budgeted_first=tuple(sorted(self._budgeted)) if self._rounds % 2 else (),

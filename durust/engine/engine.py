@@ -22,6 +22,7 @@ from durust.engine.slots import Slots
 from durust.engine.supervision import LeaseKeeper, Supervision
 from durust.engine.sweeper import Sweeper
 from durust.engine.threads import done_within
+from durust.engine.versions import Versions
 from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
@@ -40,12 +41,14 @@ from durust.model.writes import (
     Recorded,
     RecordSleep,
     RecordStep,
+    Refused,
     RegisterExecutor,
     Released,
     Retire,
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    StoreVersion,
     Write,
 )
 from durust.routines.run import Verdict
@@ -102,10 +105,14 @@ class Engine:
             finished=self.watcher.finished,
             tally=self.tally,
         )
+        self.versions = Versions(registry, settings.app_name, settings.app_version)
+        self._announced: tuple[tuple[str, str], ...] | None = None
         self.claimer = Claimer(
             provider=provider,
             settings=settings,
             registry=registry,
+            versions=self.versions,
+            announce=self._announce_version,
             slots=self.slots,
             executor_id=lambda: self.executor_id,
             trusted=self._lease.trusted,
@@ -231,7 +238,7 @@ class Engine:
 
     def warn_of_stranded(self) -> None:
         """Say in one line which unfinished runs only another version of their code may continue."""
-        versions = {definition.name: definition.version for definition in self.registry.definitions()}
+        versions = dict(self.versions.workflows())
         if not versions:
             return
         waiting = [Status.ENQUEUED, Status.DELAYED]
@@ -241,13 +248,15 @@ class Engine:
                 statuses=waiting,
                 scope=Scope(self.settings.app_name, tuple(versions)),
                 versions_not=list(versions.values()),
+                is_stranded=True,
             )
         )
         if stranded:
             named = ", ".join(f"{row.workflow_id} ({row.name})" for row in stranded[:STRANDED_NAMED_MAX])
             logger.warning(
-                "unfinished workflows that another version of their code began and that wait for it: %d%s, namely "
-                "%s%s; run that version too, or start them anew under other ids",
+                "unfinished workflows that another version of their code began, which nobody runs now: %d%s, namely "
+                "%s%s; run that version too, or let this one go on with them: `durust version adopt`, or "
+                "engine.adopt_stranded()",
                 len(stranded),
                 " or more" if len(stranded) == LIST_LIMIT_DEFAULT else "",
                 named,
@@ -279,11 +288,30 @@ class Engine:
 
     def _register(self) -> None:
         sent = clock.boottime()
-        self._own_lease.commit(self._registration())
+        # Together, so that nobody sees an executor of which it is not known what it runs.
+        self._announced = self.versions.workflows()
+        outcome = self._own_lease.commit(self._registration(), self._version())
         self._own_lease.renewed(sent)
+        if isinstance(outcome, Refused):
+            logger.warning("%s; give this application versions of its own, to list and promote them", outcome.reason)
+
+    def _announce_version(self) -> None:
+        """Say what this process runs now, where a workflow was registered after the launch."""
+        if self.versions.workflows() != self._announced:
+            self._announced = self.versions.workflows()
+            self._own_lease.commit(self._version())
+
+    def _version(self) -> StoreVersion:
+        return StoreVersion(
+            version_id=clock.ordered_id(),
+            app_name=self.settings.app_name,
+            name=self.versions.application(),
+            workflows=self.versions.workflows(),
+            executor_id=self.executor_id,
+        )
 
     def _registration(self) -> RegisterExecutor:
-        return registration(self.executor_id, self._supervisor_id, self.settings, None)
+        return registration(self.executor_id, self._supervisor_id, self.settings, self.versions.application())
 
     def _store_queues(self) -> None:
         for name in self._queues or ():

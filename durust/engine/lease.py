@@ -26,10 +26,10 @@ class OwnLease(Service):
         self._executor_id, self._lost = executor_id, lost
         self._sent = clock.boottime()
 
-    def commit(self, write: Write) -> Outcome:
-        """Commit a write about this executor outside the journal, which may be held up."""
+    def commit(self, *writes: Write) -> Outcome:
+        """Commit writes about this executor outside the journal, which may be held up; return what the last one got."""
         with self._mutex:
-            return self._writer.commit([write])[0]
+            return self._writer.commit(writes)[-1]
 
     def renewed(self, sent: float) -> None:
         """Note that a beat, sent at that boot time, was confirmed."""

@@ -18,6 +18,8 @@ PURGE_SECONDS_MAX = 1e11
 DEAD_SECONDS_KEPT = 86_400.0
 # From these a workflow goes when it is old. Who was set aside after too many attempts still waits for somebody.
 FINAL = (Status.SUCCESS, Status.ERROR, Status.CANCELLED)
+# Versions that one list shows: the deploys of a year or two.
+VERSIONS_LIMIT_DEFAULT = 100
 # What a database counts rows and milliseconds with.
 _INT8_MAX = 2**63 - 1
 
@@ -50,6 +52,8 @@ class ListFilter:
     app_version: str | None = None
     versions_not: Sequence[str] | None = None
     """Only rows that carry a version, and none of these."""
+    is_stranded: bool = False
+    """Only rows that wait for a version which no LIVE executor of their application has."""
     id_prefix: str | None = None
     created_from_ms: int | None = None
     created_before_ms: int | None = None

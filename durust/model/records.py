@@ -142,6 +142,19 @@ class ExecutorRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of an application. Times are epoch milliseconds; the latest is the one that was promoted last."""
+
+    name: str
+    promoted_at_ms: int
+    created_at_ms: int
+    executors: int
+    """How many LIVE executors run it."""
+    workflows: tuple[tuple[str, str], ...]
+    """The names of its workflows, each with the version of its own code."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRow:
     """One stored queue definition; None is no limit."""
 

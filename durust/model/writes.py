@@ -301,10 +301,51 @@ class EndGrants:
     tokens: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreVersion:
+    """Register a version of an application with what its workflows are, as that of an executor.
+
+    A new one is the latest; one that is known keeps its place. Answers `Recorded`, or `Refused` when another
+    application has a version of that name; then only the executor's own workflows are noted.
+    """
+
+    version_id: str
+    app_name: str
+    name: str
+    workflows: tuple[tuple[str, str], ...]
+    """The names of its workflows, each with the version that its rows carry."""
+    executor_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteVersion:
+    """Make a registered version the latest of its application. Answers `Recorded` or `Missing`."""
+
+    app_name: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptWorkflows:
+    """Give unfinished workflows another version, each if it is stranded still. Answers `Adopted`.
+
+    Repeating it is harmless: what carries its version already is not adopted again.
+    """
+
+    app_name: str
+    names: tuple[str, ...]
+    """The workflow names by which rows that name no application belong here."""
+    workflow_ids: tuple[str, ...]
+    versions: tuple[str, ...]
+    """The version that each of them is to carry, at the same index."""
+
+
 # The order in which a provider applies the types of one batch; within a type it is the order of the batch. Rows come
 # before what needs them, and a run's records before what ends it, so that a finish loses no step of its own batch.
 APPLY_ORDER: tuple[type, ...] = (
     RegisterExecutor,
+    StoreVersion,
+    PromoteVersion,
     StoreQueue,
     PauseQueue,
     DeleteQueue,
@@ -325,17 +366,20 @@ APPLY_ORDER: tuple[type, ...] = (
     ExpireWorkflow,
     CancelWorkflow,
     ResumeWorkflow,
+    AdoptWorkflows,
     Beat,
     DrainExecutor,
     Retire,
 )
 
 RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow
+VersionWrite = StoreVersion | PromoteVersion | AdoptWorkflows
 Write = (
     StartWorkflow
     | DebounceWorkflow
     | SetDelay
     | RunWrite
+    | VersionWrite
     | EndGrants
     | CancelWorkflow
     | ResumeWorkflow
@@ -416,6 +460,11 @@ class Refused:
     reason: str
 
 
+def taken(write: StoreVersion, owner: str | None) -> str:
+    """Return why a version is refused whose name another application has."""
+    return f"version {write.name!r} is one of application {owner!r}, and a name stands for one version of all"
+
+
 @dataclass(frozen=True, slots=True)
 class Alive:
     """The executors whose leases were renewed."""
@@ -431,5 +480,13 @@ class Released:
     queues: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The workflows that carry another version now."""
+
+    workflow_ids: tuple[str, ...]
+    queues: frozenset[str]
+
+
 RunOutcome = Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused
-Outcome = RunOutcome | Alive | Released | ScheduleOutcome
+Outcome = RunOutcome | Alive | Released | Adopted | ScheduleOutcome

@@ -20,6 +20,8 @@ from durust.model.schedule_writes import (
 from durust.model.status import ENQUEUED, PENDING, TRANSITIONS, Event, recorded
 from durust.model.writes import (
     APPLY_ORDER,
+    Adopted,
+    AdoptWorkflows,
     Alive,
     Beat,
     CancelWorkflow,
@@ -39,9 +41,11 @@ from durust.model.writes import (
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PromoteVersion,
     Recorded,
     RecordSleep,
     RecordStep,
+    Refused,
     RegisterExecutor,
     Released,
     ResumeWorkflow,
@@ -50,8 +54,10 @@ from durust.model.writes import (
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    StoreVersion,
     Unexpired,
     Write,
+    taken,
 )
 from durust.storage import columns, debounces, rows, schedule_columns, statements
 from durust.storage.links import Call, Row
@@ -382,6 +388,27 @@ def _fired(found: Group, results: Results) -> Answers:
     }
 
 
+def _stored_versions(found: Group, results: Results) -> Answers:
+    """Answer by who owns the name; of one that somebody stores right now nothing comes back, so it is sent again."""
+    owners: dict[str, str | None] = dict(results[0])
+    return {
+        index: _RECORDED if owners[write.name] == write.app_name else Refused(taken(write, owners[write.name]))
+        for index, write in found
+        if write.name in owners
+    }
+
+
+def _promoted(found: Group, results: Results) -> Answers:
+    return {index: _RECORDED if rows else Missing() for (index, _), rows in zip(found, results, strict=True)}
+
+
+def _adopted(found: Group, results: Results) -> Answers:
+    return {
+        index: Adopted(tuple(sorted(row[0] for row in rows)), frozenset(row[1] for row in rows))
+        for (index, _), rows in zip(found, results, strict=True)
+    }
+
+
 def _by_key(writes: Iterable[Any], key: Callable[[Any], str]) -> list[Any]:
     """Return the last write of each key: two of one in a statement would touch one row twice."""
     return list({key(write): write for write in writes}.values())
@@ -446,6 +473,21 @@ _KINDS: dict[type, _Kind] = {
             )
         ],
         read=_all_recorded,
+    ),
+    StoreVersion: _Kind(
+        key=lambda write: write.name,
+        calls=lambda writes: [Call(SQL.store_versions, columns.store_versions(writes))],
+        read=_stored_versions,
+    ),
+    PromoteVersion: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.promote_versions, columns.promote_version(write)) for write in writes],
+        read=_promoted,
+    ),
+    AdoptWorkflows: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.adopt_workflows, columns.adopt_workflows(write)) for write in writes],
+        read=_adopted,
     ),
     StoreQueue: _Kind(
         key=None,

@@ -9,6 +9,7 @@ from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN
 from durust.model.records import Lease
 from durust.model.writes import (
     INTERNAL_QUEUE,
+    AdoptWorkflows,
     Beat,
     CancelWorkflow,
     DebounceWorkflow,
@@ -19,6 +20,7 @@ from durust.model.writes import (
     HandBack,
     ParkWorkflow,
     PauseQueue,
+    PromoteVersion,
     RecordSleep,
     RecordStep,
     RegisterExecutor,
@@ -27,6 +29,7 @@ from durust.model.writes import (
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    StoreVersion,
 )
 from durust.storage.links import Param, Row
 
@@ -80,6 +83,39 @@ def register_executors(writes: Sequence[RegisterExecutor]) -> Params:
         "apps": texts(write.app_name for write in writes),
         "versions": texts(write.app_version for write in writes),
         "ttls": numbers(write.ttl_seconds for write in writes),
+    }
+
+
+def store_versions(writes: Sequence[StoreVersion]) -> Params:
+    """Return the columns of versions, and of what they are made of."""
+    parts = {
+        (write.app_name, write.name, workflow): version for write in writes for workflow, version in write.workflows
+    }
+    return {
+        "ids": texts(write.version_id for write in writes),
+        "apps": texts(write.app_name for write in writes),
+        "names": texts(write.name for write in writes),
+        "executors": texts(write.executor_id for write in writes),
+        "part_apps": texts(app for app, _, _ in parts),
+        "part_names": texts(name for _, name, _ in parts),
+        "workflows": texts(workflow for _, _, workflow in parts),
+        "versions": texts(parts.values()),
+    }
+
+
+def promote_version(write: PromoteVersion) -> Params:
+    """Return the parameters of one promotion."""
+    return {"app": write.app_name, "name": write.name}
+
+
+def adopt_workflows(write: AdoptWorkflows) -> Params:
+    """Return the columns of one adoption."""
+    return {
+        "ids": texts(write.workflow_ids),
+        "versions": texts(write.versions),
+        "app": write.app_name,
+        "names": texts(write.names),
+        "internal": INTERNAL_QUEUE,
     }
 
 
@@ -379,6 +415,7 @@ def list_workflows(query: ListFilter) -> Params:
         "app_workflows": _any_of(query.scope.names if query.scope else None),
         "version": query.app_version,
         "versions_not": _any_of(query.versions_not),
+        "stranded": query.is_stranded,
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,
         "created_before": query.created_before_ms,

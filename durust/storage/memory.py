@@ -20,7 +20,17 @@ from durust.model.filters import (
     Scope,
     SweepRequest,
 )
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claims,
+    ExecutorRow,
+    Purged,
+    QueueRow,
+    StoredSchedules,
+    Swept,
+    VersionRow,
+    WorkflowRow,
+)
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
@@ -204,7 +214,7 @@ class InMemoryProvider:
             self._demand_open()
             rows = self._tables.workflows
             ids = rows if query.workflow_ids is None else dict.fromkeys(query.workflow_ids)
-            found = [rows[key] for key in ids if key in rows and _matches(rows[key], query)]
+            found = [rows[key] for key in ids if key in rows and self._is_wanted(rows[key], query)]
         found.sort(key=lambda row: (row.created_at_ms, row.workflow_id), reverse=query.newest_first)
         page = found[query.offset : query.offset + query.limit]
         return [bare(row, inputs=query.load_input, outputs=query.load_output) for row in page]
@@ -231,6 +241,16 @@ class InMemoryProvider:
     def schedules(self) -> StoredSchedules:
         with self._transaction():
             return StoredSchedules(self._tables.now_ms, self._tables.schedules.all())
+
+    def _is_wanted(self, row: WorkflowRow, query: ListFilter) -> bool:
+        return _matches(row, query) and (not query.is_stranded or self._tables.is_stranded(row))
+
+    def versions(self, app_name: str, limit: int) -> list[VersionRow]:
+        with self._lock:
+            self._demand_open()
+            mine = [version for version in self._tables.versions.values() if version.app_name == app_name]
+            mine.sort(key=lambda version: (version.promoted_at_ms, version.created_at_ms, version.name), reverse=True)
+            return [self._tables.version_row(version) for version in mine[:limit]]
 
     def announce(self, hints: Sequence[Hint]) -> None:
         with self._lock:

@@ -9,11 +9,13 @@ from typing import assert_never
 from durust import clock
 from durust.model.filters import Scope
 from durust.model.queues import GRANTS_KEPT_SECONDS
-from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, WorkflowRow
+from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, VersionRow, WorkflowRow
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
 from durust.model.writes import (
     INTERNAL_QUEUE,
+    Adopted,
+    AdoptWorkflows,
     Alive,
     Beat,
     CancelWorkflow,
@@ -33,9 +35,11 @@ from durust.model.writes import (
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PromoteVersion,
     Recorded,
     RecordSleep,
     RecordStep,
+    Refused,
     RegisterExecutor,
     Released,
     ResumeWorkflow,
@@ -43,9 +47,11 @@ from durust.model.writes import (
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    StoreVersion,
     Unexpired,
     Wait,
     Write,
+    taken,
 )
 from durust.storage.memory_schedules import ScheduleTable
 
@@ -77,6 +83,16 @@ class Grant:
 
 
 @dataclass(slots=True)
+class Version:
+    """A registered version."""
+
+    app_name: str
+    name: str
+    promoted_at_ms: int
+    created_at_ms: int
+
+
+@dataclass(slots=True)
 class Tables:
     """Every row, by its key. Whoever calls holds the provider's lock."""
 
@@ -91,6 +107,9 @@ class Tables:
     started: set[str] = field(default_factory=set)
     """The workflows that were started under a budget; when they go on they do not start again."""
     schedules: ScheduleTable = field(default_factory=ScheduleTable)
+    versions: dict[str, Version] = field(default_factory=dict)
+    version_workflows: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """By application and version: what version each of its workflows has."""
     now_ms: int = 0
     """The moment of the transaction under way: one for all its writes, so that rows of one batch tie."""
 
@@ -132,6 +151,12 @@ class Tables:
                 for token in write.tokens:
                     self.end_grant(token)
                 return Recorded()
+            case StoreVersion():
+                return self._store_version(write)
+            case PromoteVersion():
+                return self._promote(write)
+            case AdoptWorkflows():
+                return self._adopt(write)
             case StoreQueue():
                 return self._store_queue(write)
             case PauseQueue():
@@ -453,6 +478,61 @@ class Tables:
             del self.grants[token]
         return len(old)
 
+    def _store_version(self, write: StoreVersion) -> Outcome:
+        self.version_workflows.setdefault((write.app_name, write.name), {}).update(write.workflows)
+        if self.state(write.executor_id) in {"LIVE", "DRAINING"}:
+            executor = self.executors[write.executor_id]
+            executor.row = replace(executor.row, app_version=write.name)
+        new = Version(write.app_name, write.name, self._promotion(write.app_name), self.now_ms)
+        owner = self.versions.setdefault(write.name, new).app_name
+        return Recorded() if owner == write.app_name else Refused(taken(write, owner))
+
+    def _promote(self, write: PromoteVersion) -> Outcome:
+        version = self.versions.get(write.name)
+        if version is None or version.app_name != write.app_name:
+            return Missing()
+        version.promoted_at_ms = self._promotion(write.app_name)
+        return Recorded()
+
+    def _promotion(self, app_name: str) -> int:
+        """Return the time of a promotion: later than every other one of the application, whatever the clock did."""
+        others = (other.promoted_at_ms + 1 for other in self.versions.values() if other.app_name == app_name)
+        return max(self.now_ms, *others, 0)
+
+    def _adopt(self, write: AdoptWorkflows) -> Adopted:
+        scope = Scope(write.app_name, write.names)
+        adopted = []
+        for key, version in sorted(dict(zip(write.workflow_ids, write.versions, strict=True)).items()):
+            row = self.workflows.get(key)
+            if row is not None and is_in(scope, row) and self.is_stranded(row) and row.app_version != version:
+                adopted.append(replace(row, app_version=version, updated_at_ms=self.now_ms))
+        self.workflows |= {row.workflow_id: row for row in adopted}
+        queues = frozenset(row.queue or INTERNAL_QUEUE for row in adopted)
+        return Adopted(tuple(row.workflow_id for row in adopted), queues)
+
+    def is_stranded(self, row: WorkflowRow) -> bool:
+        """Tell whether a row waits for a version that no LIVE executor has."""
+        if row.status not in {ENQUEUED, DELAYED} or row.app_version is None:
+            return False
+        served = (
+            self.version_workflows.get((one.app_name, one.app_version or ""), {}).get(row.name)
+            for one in (executor.row for executor in self.executors.values())
+            if one.state == "LIVE" and row.app_name in {None, one.app_name}
+        )
+        return row.app_version not in served
+
+    def version_row(self, version: Version) -> VersionRow:
+        """Return a version as a reader sees it."""
+        key = version.app_name, version.name
+        living = [executor.row for executor in self.executors.values() if executor.row.state == "LIVE"]
+        return VersionRow(
+            name=version.name,
+            promoted_at_ms=version.promoted_at_ms,
+            created_at_ms=version.created_at_ms,
+            executors=sum((row.app_name, row.app_version) == key for row in living),
+            workflows=tuple(sorted(self.version_workflows.get(key, {}).items())),
+        )
+
     def fall_due(self, workflow_id: str) -> WorkflowRow:
         """Queue a delayed row; it waits for nothing any more, and a debounced one leaves its key to the next."""
         self.waits.pop(workflow_id, None)
@@ -478,6 +558,7 @@ class Tables:
         """Remove a workflow with all that is its own."""
         for table in (self.workflows, self.history, self.waits, self.debounced):
             table.pop(workflow_id, None)
+        self.started.discard(workflow_id)
 
     def long_dead(self, app_name: str, seconds: float) -> list[str]:
         """Return the executors that have been dead for so long and hold nothing, the oldest end first."""

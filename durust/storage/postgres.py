@@ -19,7 +19,17 @@ from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claims,
+    ExecutorRow,
+    Purged,
+    QueueRow,
+    StoredSchedules,
+    Swept,
+    VersionRow,
+    WorkflowRow,
+)
 from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
@@ -461,6 +471,10 @@ class PostgresProvider:
     def schedules(self) -> StoredSchedules:
         [found] = self._run([Call(SQL.list_schedules)])
         return rows.schedules(found)
+
+    def versions(self, app_name: str, limit: int) -> list[VersionRow]:
+        [found] = self._run([Call(SQL.list_versions, {"app": app_name, "limit": limit})])
+        return rows.versions(found)
 
     def announce(self, hints: Sequence[Hint]) -> None:
         payloads = announcements.payloads(hints)

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claims,
+    ExecutorRow,
+    Purged,
+    QueueRow,
+    StoredSchedules,
+    Swept,
+    VersionRow,
+    WorkflowRow,
+)
 from durust.model.writes import Outcome, Write
 
 
@@ -104,6 +114,9 @@ class StateProvider(Protocol):
 
     def schedules(self) -> StoredSchedules:
         """Read all stored schedules, with the database's time."""
+
+    def versions(self, app_name: str, limit: int) -> list[VersionRow]:
+        """Read the registered versions of an application, the latest first."""
 
     def announce(self, hints: Sequence[Hint]) -> None:
         """Send hints to the listeners of all processes, after the commit they speak of. Losing them is harmless."""

@@ -15,6 +15,7 @@ from durust.model.records import (
     QueueRow,
     ScheduleRow,
     StoredSchedules,
+    VersionRow,
     WorkflowRow,
 )
 from durust.model.status import recorded
@@ -60,6 +61,19 @@ def with_histories(claims: Claims, steps: dict[str, tuple[Checkpoint, ...]]) -> 
 def executor(row: Row) -> ExecutorRow:
     """Return an executor."""
     return ExecutorRow(*row)
+
+
+def versions(found: Iterable[Row]) -> list[VersionRow]:
+    """Return versions, from rows in order that hold one workflow of a version each, or none."""
+    heads: dict[Row, list[tuple[str, str]]] = {}
+    for *head, workflow_name, workflow_version in found:
+        workflows = heads.setdefault(tuple(head), [])
+        if workflow_name is not None:
+            workflows.append((workflow_name, workflow_version))
+    return [
+        VersionRow(name, promoted_at_ms, created_at_ms, executors, tuple(sorted(workflows)))
+        for (name, promoted_at_ms, created_at_ms, executors), workflows in heads.items()
+    ]
 
 
 def queue(row: Row) -> QueueRow:

@@ -16,7 +16,17 @@ from durust import clock
 from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claims,
+    ExecutorRow,
+    Purged,
+    QueueRow,
+    StoredSchedules,
+    Swept,
+    VersionRow,
+    WorkflowRow,
+)
 from durust.model.validity import refusal
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
@@ -404,6 +414,9 @@ class SqliteProvider:
 
     def schedules(self) -> StoredSchedules:
         return rows.schedules(self._read(SQL.list_schedules, {}))
+
+    def versions(self, app_name: str, limit: int) -> list[VersionRow]:
+        return rows.versions(self._read(SQL.list_versions, {"app": app_name, "limit": limit}))
 
     def announce(self, hints: Sequence[Hint]) -> None:
         """Do nothing: every listener on the file sees the commit itself."""

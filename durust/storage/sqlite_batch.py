@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -13,6 +14,8 @@ from durust.model.status import ENQUEUED, PENDING, recorded
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
+    Adopted,
+    AdoptWorkflows,
     Alive,
     Beat,
     CancelWorkflow,
@@ -32,9 +35,11 @@ from durust.model.writes import (
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PromoteVersion,
     Recorded,
     RecordSleep,
     RecordStep,
+    Refused,
     RegisterExecutor,
     Released,
     ResumeWorkflow,
@@ -43,8 +48,10 @@ from durust.model.writes import (
     SetDelay,
     StartWorkflow,
     StoreQueue,
+    StoreVersion,
     Unexpired,
     Write,
+    taken,
 )
 from durust.storage import debounces, rows, sqlite_schedules, statements
 from durust.storage.links import Param, Row
@@ -328,6 +335,40 @@ def _register(transaction: Transaction, write: RegisterExecutor) -> Outcome:
     return Recorded()
 
 
+def _store_version(transaction: Transaction, write: StoreVersion) -> Outcome:
+    values: dict[str, Param] = {
+        "id": write.version_id,
+        "app": write.app_name,
+        "name": write.name,
+        "executor": write.executor_id,
+    }
+    transaction.change(SQL.store_versions, values)
+    for workflow, version in write.workflows:
+        transaction.change(SQL.store_version_workflows, values | {"workflow": workflow, "version": version})
+    transaction.change(SQL.serve_versions, values)
+    [(owner,)] = transaction.rows(SQL.find_version_owner, values)
+    return Recorded() if owner == write.app_name else Refused(taken(write, owner))
+
+
+def _promote(transaction: Transaction, write: PromoteVersion) -> Outcome:
+    changed = transaction.change(SQL.promote_versions, {"app": write.app_name, "name": write.name})
+    return Recorded() if changed else Missing()
+
+
+def _adopt(transaction: Transaction, write: AdoptWorkflows) -> Outcome:
+    scope: dict[str, Param] = {
+        "app": write.app_name,
+        "names": json.dumps(write.names, ensure_ascii=False),
+        "internal": INTERNAL_QUEUE,
+    }
+    adopted = [
+        row
+        for workflow_id, version in zip(write.workflow_ids, write.versions, strict=True)
+        for row in transaction.rows(SQL.adopt_workflows, scope | {"id": workflow_id, "version": version})
+    ]
+    return Adopted(tuple(sorted(row[0] for row in adopted)), frozenset(row[1] for row in adopted))
+
+
 def _store_queue(transaction: Transaction, write: StoreQueue) -> Outcome:
     values: dict[str, Param] = {
         "name": write.name,
@@ -402,6 +443,9 @@ def retire(transaction: Transaction, executor_ids: Sequence[str], why: str) -> R
 
 _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     RegisterExecutor: _register,
+    StoreVersion: _store_version,
+    PromoteVersion: _promote,
+    AdoptWorkflows: _adopt,
     StoreQueue: _store_queue,
     PauseQueue: _pause_queue,
     DeleteQueue: _delete_queue,

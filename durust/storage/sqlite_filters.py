@@ -36,6 +36,7 @@ def workflows(query: ListFilter) -> Params:
         "app_workflows": array(query.scope.names if query.scope else None),
         "version": query.app_version,
         "versions_not": array(query.versions_not),
+        "stranded": query.is_stranded,
         "prefix": query.id_prefix,
         "created_from": query.created_from_ms,
         "created_before": query.created_before_ms,

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from durust import clock
 from durust.model.filters import ExecutorQuery, ListFilter
 from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
+    AdoptWorkflows,
     Beat,
     CancelWorkflow,
     DeleteQueue,
@@ -27,6 +29,7 @@ from durust.model.writes import (
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PromoteVersion,
     Recorded,
     RecordSleep,
     RecordStep,
@@ -34,7 +37,9 @@ from durust.model.writes import (
     ResumeWorkflow,
     Retire,
     SetDelay,
+    StartWorkflow,
     StoreQueue,
+    StoreVersion,
     Unexpired,
     Write,
 )
@@ -99,7 +104,10 @@ class Walk:
     def run(self) -> None:
         for _ in range(OPERATIONS_IN_WALK):
             operation = self.random.choice(
-                [self.batch] * 5 + [self.claim] * 4 + [self.sweep] * 2 + [self.lapse, self.pass_time, self.run_out]
+                [self.batch] * 5
+                + [self.claim] * 4
+                + [self.sweep] * 2
+                + [self.lapse, self.pass_time, self.run_out, self.adopt]
             )
             operation()
             self.compare("rows", *(self.state(side) for side in self.sides))
@@ -119,8 +127,9 @@ class Walk:
         ]
         if self.random.random() < 0.2:
             again = pairs[: self.random.randint(1, len(pairs))]
-            # A repeated drain may be judged before a retirement of its batch or after it.
-            pairs += [(replace(a), replace(b)) for a, b in again if not isinstance(a, DrainExecutor)]
+            # A repeated drain may be judged before a retirement of its batch or after it; a repeated start, before an
+            # end that frees its deduplication id or after it.
+            pairs += [(replace(a), replace(b)) for a, b in again if not is_torn(a)]
         self.trace.append(f"commit {[model for model, _ in pairs]}")
         moving = moved_by([write for write, _ in pairs])
         answers = [
@@ -195,6 +204,14 @@ class Walk:
                 self.storing(),
                 PauseQueue(self.random.choice(self.queues()), is_paused=self.random.random() < 0.3),
                 DeleteQueue(self.random.choice(self.queues())),
+                StoreVersion(
+                    clock.ordered_id(),
+                    self.app,
+                    f"{self.app} {self.random.choice(('old', 'new'))}",
+                    tuple((each, self.random.choice(("v1", "v2"))) for each in NAMES),
+                    name,
+                ),
+                PromoteVersion(self.app, f"{self.app} old"),
             )
         )
         return write, write
@@ -308,6 +325,13 @@ class Walk:
             ),
         )
 
+    def adopt(self) -> None:
+        ids = tuple(self.random.sample(self.workflows, min(3, len(self.workflows))))
+        versions = tuple(self.random.choice(("v1", "v2")) for _ in ids)
+        write = AdoptWorkflows(self.app, (), ids, versions)
+        self.trace.append(f"adopt {write}")
+        self.compare("adoptions", *(commit(side.provider, write) for side in self.sides))
+
     def lapse(self) -> None:
         living = [row.executor_id for row in self.sides[0].provider.executors(ExecutorQuery())]
         if mine := sorted(set(living) & set(self.executors)):
@@ -350,7 +374,11 @@ class Walk:
             for row in side.provider.executors(ExecutorQuery(executor_ids=tuple(self.executors), states=ANY_STATE))
         ]
         queues = [queue for queue in side.provider.queues() if queue.name in self.queues()]
-        return rows, steps, sorted(executors), queues
+        # Of several that one batch registers, which is the latest is a provider's choice.
+        versions = sorted((row.name, row.executors, row.workflows) for row in side.provider.versions(self.app, 10))
+        stranded = side.provider.workflows(replace(query, is_stranded=True, load_input=False, load_output=False))
+        waiting = sorted(row.workflow_id for row in stranded)
+        return rows, steps, sorted(executors), queues, versions, waiting
 
     def plain(self, side: Side, outcome: Outcome, *, is_moving: bool) -> object:
         """Return *outcome* without what differs between two databases: times and tokens.
@@ -422,6 +450,11 @@ def contended(write: Write, number: int) -> object:
             return write.executor_id
         case _:
             return number
+
+
+def is_torn(write: Write) -> bool:
+    """Tell whether a write that is made twice in a batch may be answered by what stood amid that batch."""
+    return isinstance(write, DrainExecutor) or (isinstance(write, StartWorkflow) and write.dedup_id is not None)
 
 
 def moved_by(batch: list[Write]) -> frozenset[str | None]:

@@ -16,6 +16,7 @@ import durust
 from durust import clock
 from durust.engine.engine import Engine
 from durust.engine.retention import purge_in_batches
+from durust.engine.versions import adopt_stranded, set_latest_version
 from durust.model.cron import milliseconds
 from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.schedule_writes import FireTicks
@@ -115,6 +116,21 @@ def scheduled(ctx: durust.SyncDurableContext, tick: durust.ScheduledInput) -> li
 async def scheduled_async(ctx: durust.DurableContext, tick: durust.ScheduledInput) -> list[str]:
     values: list[str] = await job_async.fn(ctx, tick.context)
     return values
+
+
+def idle(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Do nothing but launch, which takes what dead processes held off them, and end."""
+
+
+def upgrade() -> None:
+    """Let version 2 go on with what is stranded, as a command does that knows no workflow."""
+    provider = open_provider()
+    set_latest_version(provider, "durust", "1")
+    adopt_stranded(provider, Scope("durust", ()), {"sync": "2", "async": "2"})
+    [row] = provider.workflows(ListFilter(workflow_ids=[ID]))
+    provider.close()
+    if row.app_version != "2":
+        raise SystemExit(f"not adopted: {row}")
 
 
 def enqueue(engine: durust.DurableEngine, name: str, kind: str) -> None:
@@ -275,15 +291,17 @@ ROLES = {
     "plan": plan,
     "adopt": adopt,
     "tick": tick,
+    "idle": idle,
 }
 ASKING = {"cancel", "administer", "advance"}
 SERVING = {"work", "start", "drain", "past", "run out", "resume", "tick"}
+TOOLS = {"purge": purge, "upgrade": upgrade}
 
 
 def main(role: str, name: str, kind: str) -> None:
     """Play one role."""
-    if role == "purge":
-        purge()
+    if role in TOOLS:
+        TOOLS[role]()
         return
     if "CRASH_ELSEWHERE" in os.environ:
         # As a process of another host looks to this one: only its lease tells whether it lives.

@@ -11,6 +11,7 @@ BETWEEN_STEPS = "step.recorded=1*off->kill"
 SHORT_LEASE = {"DURUST_LEASE_SECONDS": "1.0", "DURUST_LEASE_MARGIN_SECONDS": "0.1", "DURUST_BEAT_SECONDS": "0.2"}
 # The sweep, which ends what is out of time as well, leaves that to the run's own timer.
 UNSWEPT = {"DURUST_SWEEP_SECONDS": "3600"}
+ONE, TWO, ANOTHER = ({"DURUST_APP_VERSION": name} for name in ("1", "2", "another"))
 ELSEWHERE = {"CRASH_ELSEWHERE": "1"}
 
 
@@ -71,5 +72,10 @@ SCENARIOS = {
     "plan": Scenario(PLAN, after=(PLAN, TICK)),
     "adopt": Scenario(Part("adopt"), before=(PLAN,), after=(PLAN, TICK), forgets_settling=True),
     "tick": Scenario(TICK, before=(PLAN,), after=(TICK,)),
+    "upgrade": Scenario(
+        Part("upgrade"),
+        before=(Part("start", BETWEEN_STEPS, ONE), Part("idle", env=ANOTHER)),
+        after=(Part("upgrade"), Part("start", env=TWO)),
+    ),
     "orphan": Scenario(WORK, before=(KILLED,), after=(WORK,), forgets_executors=True),
 }

@@ -36,6 +36,7 @@ OWN = {
     "find_queue",
     "find_waiting",
     "find_fireable",
+    "find_version_owner",
     "forget_leases",
     "forget_outputs",
     "forget_schedules",
@@ -56,8 +57,10 @@ OWN = {
     "register_leases",
     "store_grants",
     "settle_schedules",
+    "serve_versions",
     "store_inputs",
     "store_outputs",
+    "store_version_workflows",
     "store_waits",
 }
 # Values with which a plan is asked for; all others may be NULL.
@@ -169,6 +172,10 @@ def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connectio
         "purge_waits",
         "purge_workflows",
         "forget_executors",
+        "adopt_workflows",
+        "store_versions",
+        "serve_versions",
+        "find_version_owner",
     ],
 )
 def test_no_statement_of_the_hot_path_reads_a_whole_table(connection: sqlite3.Connection, name: str) -> None:
@@ -209,6 +216,7 @@ def test_a_list_by_id_touches_those_rows_alone(connection: sqlite3.Connection) -
             names=None,
             queues=None,
             only_pending=False,
+            stranded=False,
             newest_first=False,
             load_input=False,
             load_output=False,

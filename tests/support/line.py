@@ -9,7 +9,17 @@ from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import Checkpoint, Claims, ExecutorRow, Purged, QueueRow, StoredSchedules, Swept, WorkflowRow
+from durust.model.records import (
+    Checkpoint,
+    Claims,
+    ExecutorRow,
+    Purged,
+    QueueRow,
+    StoredSchedules,
+    Swept,
+    VersionRow,
+    WorkflowRow,
+)
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -102,6 +112,9 @@ class Line:
 
     def schedules(self) -> StoredSchedules:
         return self.pass_on("schedules", self.behind.schedules)
+
+    def versions(self, app_name: str, limit: int) -> list[VersionRow]:
+        return self.pass_on("versions", lambda: self.behind.versions(app_name, limit))
 
     def announce(self, hints: Sequence[Hint]) -> None:
         self.pass_on("announce", lambda: self.behind.announce(hints))

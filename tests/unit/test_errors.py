@@ -19,6 +19,7 @@ ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.WorkflowConflict: ("the id 'order-1'", "ship", "send"),
     errors.WorkflowCancelled: ("order-1",),
     errors.QueueNotFound: ("beds", ()),
+    errors.VersionNotFound: ("v9", ("v1",)),
     errors.QueueDeduplicated: ("beds", "one", "order-1"),
     errors.ScheduleNotFound: ("nightly", ("hourly",)),
     errors.ScheduleConflict: ("nightly", "ship", "shop"),

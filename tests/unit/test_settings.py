@@ -12,6 +12,7 @@ from durust.settings import Settings
 
 OTHERS: dict[str, Any] = {
     "app_name": "shop",
+    "app_version": "2026-11",
     "slots": 7,
     "beat_seconds": 1.5,
     "lease_seconds": 30.0,

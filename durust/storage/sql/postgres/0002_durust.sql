@@ -28,6 +28,15 @@ create table durust.leases (
     progress bigint not null default 0
 ) with (fillfactor = 50);
 
+-- What a version of an application is made of: which version the rows of each of its workflows carry.
+create table durust.versions (
+    app_name text,
+    app_version text,
+    workflow_name text,
+    workflow_version text not null,
+    primary key (app_name, app_version, workflow_name)
+);
+
 -- What a parked run waits for.
 create table durust.waits (
     workflow_id text,

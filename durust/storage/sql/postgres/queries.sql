@@ -27,6 +27,87 @@ select r.executor_id, clock_timestamp() + make_interval(secs => i.ttl)
   from registered r
   join unnest(%(ids)s::text[], %(ttls)s::double precision[]) as i(id, ttl) on i.id = r.executor_id
 
+-- name: store_versions
+-- A version that is known keeps its place among the others, and a new one comes after all of them, whatever the clock
+-- did. Of a name that is taken the owner comes back.
+with input as materialized (
+    select i.id, i.app, i.name, i.executor
+      from unnest(%(ids)s::text[], %(apps)s::text[], %(names)s::text[], %(executors)s::text[])
+           as i(id, app, name, executor)
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), parts as (
+    insert into durust.versions as v (app_name, app_version, workflow_name, workflow_version)
+    select p.app, p.name, p.workflow, p.version
+      from unnest(%(part_apps)s::text[], %(part_names)s::text[], %(workflows)s::text[], %(versions)s::text[])
+           as p(app, name, workflow, version)
+     order by p.app, p.name, p.workflow
+        on conflict (app_name, app_version, workflow_name) do update
+       set workflow_version = excluded.workflow_version
+     where v.workflow_version <> excluded.workflow_version
+), serving as (
+    update durust.executors e
+       set app_version = i.name
+      from input i
+     where e.executor_id = i.executor and e.state <> 'DEAD' and e.app_version is distinct from i.name
+), stored as (
+    insert into dbos.application_versions (version_id, version_name, version_timestamp, created_at, application_name)
+    select i.id, i.name,
+           greatest(m.ms, (select max(o.version_timestamp) + 1 from dbos.application_versions o
+                            where o.application_name = i.app)),
+           m.ms, i.app
+      from input i
+     cross join moment m
+     order by i.name
+        on conflict do nothing
+    returning version_name, application_name
+)
+select s.version_name, s.application_name from stored s
+ union all
+select v.version_name, v.application_name
+  from input i
+  join dbos.application_versions v on v.version_name = i.name
+
+-- name: promote_versions
+-- Later than every other one of the application, whatever the clock did.
+with mine as materialized (
+    select v.version_id
+      from dbos.application_versions v
+     where v.application_name = %(app)s and v.version_name = %(name)s
+       for no key update
+)
+update dbos.application_versions v
+   set version_timestamp = greatest(
+       (extract(epoch from clock_timestamp()) * 1000)::bigint,
+       (select max(o.version_timestamp) + 1 from dbos.application_versions o where o.application_name = %(app)s))
+  from mine m
+ where v.version_id = m.version_id
+returning v.version_name
+
+-- name: adopt_workflows
+-- Judged on the locked row: what an executor of its own version has claimed meanwhile is left to it.
+with pick as materialized (
+    select w.workflow_uuid, i.version
+      from unnest(%(ids)s::text[], %(versions)s::text[]) as i(id, version)
+      join dbos.workflow_status w on w.workflow_uuid = i.id
+     where w.status in ('ENQUEUED', 'DELAYED') and w.application_version <> i.version
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+       and not exists (
+           select
+             from durust.executors e
+             join durust.versions v
+               on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
+              and v.workflow_version = w.application_version
+            where e.state = 'LIVE' and (w.application_name is null or w.application_name = e.app_name))
+     order by w.workflow_uuid
+       for update of w skip locked
+)
+update dbos.workflow_status w
+   set application_version = p.version, updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.workflow_uuid, coalesce(w.queue_name, %(internal)s)
+
 -- name: store_queues
 with input as materialized (
     select i.*
@@ -1336,6 +1417,15 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (%(version)s::text is null or w.application_version = %(version)s::text)
    and (%(versions_not)s::text[] is null
         or (w.application_version is not null and w.application_version <> all(%(versions_not)s::text[])))
+   and (not %(stranded)s::boolean
+        or (w.status in ('ENQUEUED', 'DELAYED') and w.application_version is not null
+            and not exists (
+                select
+                  from durust.executors e
+                  join durust.versions v
+                    on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
+                   and v.workflow_version = w.application_version
+                 where e.state = 'LIVE' and (w.application_name is null or w.application_name = e.app_name))))
    and (%(prefix)s::text is null or starts_with(w.workflow_uuid, %(prefix)s::text))
    and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)
    and (%(created_before)s::bigint is null or w.created_at < %(created_before)s::bigint)
@@ -1364,6 +1454,22 @@ select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_lim
        exists (select from durust.paused_queues p where p.name = q.name)
   from dbos.queues q
  order by q.name
+
+-- name: list_versions
+with listed as materialized (
+    select v.version_name, v.version_timestamp, v.created_at
+      from dbos.application_versions v
+     where v.application_name = %(app)s
+     order by v.version_timestamp desc, v.created_at desc, v.version_name desc
+     limit %(limit)s
+)
+select l.version_name, l.version_timestamp, l.created_at,
+       (select count(*) from durust.executors e
+         where e.app_name = %(app)s and e.app_version = l.version_name and e.state = 'LIVE'),
+       p.workflow_name, p.workflow_version
+  from listed l
+  left join durust.versions p on p.app_name = %(app)s and p.app_version = l.version_name
+ order by l.version_timestamp desc, l.created_at desc, l.version_name desc, p.workflow_name
 
 -- name: announce_hints
 -- A hint may be lost, so nobody waits for the disk because of it: a notification alone writes a commit record.

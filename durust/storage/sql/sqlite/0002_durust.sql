@@ -29,6 +29,15 @@ create table durust_leases (
     progress integer not null default 0
 );
 
+-- What a version of an application is made of: which version the rows of each of its workflows carry.
+create table durust_versions (
+    app_name text not null,
+    app_version text not null,
+    workflow_name text not null,
+    workflow_version text not null,
+    primary key (app_name, app_version, workflow_name)
+);
+
 -- What a parked run waits for.
 create table durust_waits (
     workflow_id text not null,

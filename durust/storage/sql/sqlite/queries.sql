@@ -20,6 +20,53 @@ on conflict do nothing
 insert into durust_leases (executor_id, boot_id, lease_until) values (:id, :boot, :boottime + :ttl)
 on conflict do nothing
 
+-- name: store_versions
+-- A version that is known keeps its place among the others, and a new one comes after all of them, whatever the clock did.
+insert into application_versions (version_id, version_name, version_timestamp, created_at, application_name)
+values (
+    :id, :name,
+    max(:now, coalesce(
+        (select max(o.version_timestamp) + 1 from application_versions o where o.application_name = :app), :now)),
+    :now, :app)
+on conflict do nothing
+
+-- name: store_version_workflows
+insert into durust_versions (app_name, app_version, workflow_name, workflow_version)
+values (:app, :name, :workflow, :version)
+on conflict (app_name, app_version, workflow_name) do update set workflow_version = excluded.workflow_version
+
+-- name: serve_versions
+update durust_executors
+   set app_version = :name
+ where executor_id = :executor and state <> 'DEAD' and app_version is not :name
+
+-- name: find_version_owner
+select v.application_name from application_versions v where v.version_name = :name
+
+-- name: promote_versions
+-- Later than every other one of the application, whatever the clock did.
+update application_versions
+   set version_timestamp = max(
+       :now, (select max(o.version_timestamp) + 1 from application_versions o where o.application_name = :app))
+ where application_name = :app and version_name = :name
+
+-- name: adopt_workflows
+-- What an executor of its own version has claimed meanwhile is left to it.
+update workflow_status
+   set application_version = :version, updated_at = :now
+ where workflow_uuid = :id and status in ('ENQUEUED', 'DELAYED') and application_version <> :version
+   and (application_name = :app
+        or (application_name is null and name in (select n.value from json_each(:names) n)))
+   and not exists (
+       select 1
+         from durust_executors e
+         join durust_versions v
+           on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = workflow_status.name
+          and v.workflow_version = workflow_status.application_version
+        where e.state <> 'DEAD' and e.state = 'LIVE'
+          and (workflow_status.application_name is null or workflow_status.application_name = e.app_name))
+returning workflow_uuid, coalesce(queue_name, :internal)
+
 -- name: store_queues
 insert into queues (
     name, worker_concurrency, concurrency, rate_limit_max, rate_limit_period_sec, priority_enabled, partition_queue,
@@ -697,6 +744,16 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
    and (:versions_not is null
         or (w.application_version is not null
             and w.application_version not in (select v.value from json_each(:versions_not) v)))
+   and (not :stranded
+        or (w.status in ('ENQUEUED', 'DELAYED') and w.application_version is not null
+            and not exists (
+                select 1
+                  from durust_executors e
+                  join durust_versions v
+                    on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
+                   and v.workflow_version = w.application_version
+                 where e.state <> 'DEAD' and e.state = 'LIVE'
+                   and (w.application_name is null or w.application_name = e.app_name))))
    and (:prefix is null or substr(w.workflow_uuid, 1, length(:prefix)) = :prefix)
    and (:created_from is null or w.created_at >= :created_from)
    and (:created_before is null or w.created_at < :created_before)
@@ -726,6 +783,22 @@ select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_lim
        exists (select 1 from durust_paused_queues p where p.name = q.name)
   from queues q
  order by q.name
+
+-- name: list_versions
+with listed as (
+    select v.version_name, v.version_timestamp, v.created_at
+      from application_versions v
+     where v.application_name = :app
+     order by v.version_timestamp desc, v.created_at desc, v.version_name desc
+     limit :limit
+)
+select l.version_name, l.version_timestamp, l.created_at,
+       (select count(*) from durust_executors e
+         where e.app_name = :app and e.app_version = l.version_name and e.state = 'LIVE'),
+       p.workflow_name, p.workflow_version
+  from listed l
+  left join durust_versions p on p.app_name = :app and p.app_version = l.version_name
+ order by l.version_timestamp desc, l.created_at desc, l.version_name desc, p.workflow_name
 
 -- name: data_version
 -- Changes when another connection, of this process or another, has committed.
