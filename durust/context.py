@@ -20,6 +20,7 @@ from durust.engine.drive import AwaitingDriver, BlockingDriver
 from durust.errors import InvalidArgument, NotInWorkflow, StepTimedOut
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
+from durust.routines import patches
 from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
 from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
@@ -173,6 +174,32 @@ class DurableContext(_Context):
         place = self._run.take_place()
         return self._end(place, draw(self._run, place, self._drawn(name, kind), make))
 
+    async def patch(self, name: str) -> bool:
+        """Tell whether to go the new way, where the code was changed under running workflows.
+
+        True for a run that has not been here yet, which is recorded and so stays, and False for one whose history goes
+        on behind this place as the old code made it. Called in a loop it is asked, and answered, each time anew.
+        """
+        # Its place is taken when it is awaited, and its record goes on its way before anything else of the run happens:
+        # a record behind this place would say that the old code came by.
+        self._ensure_here("ctx.patch")
+        if not patches.takes_new_way(self._run, check_name("patch name", name)):
+            return False
+        return await self._mark(name)
+
+    async def deprecate_patch(self, name: str) -> None:
+        """Pass the record of a patch whose old way is gone from the code; a run that has none passes too.
+
+        When no run is left that began before this, the line can go.
+        """
+        self._ensure_here("ctx.deprecate_patch")
+        if patches.holds_marker(self._run, check_name("patch name", name)):
+            await self._mark(name)
+
+    async def _mark(self, name: str) -> bool:
+        place = self._run.take_place()
+        return bool(await self._end(place, patches.mark(self._run, place, name)))
+
     def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)
 
@@ -264,6 +291,29 @@ class SyncDurableContext(_Context):
         self._ensure_here(asked)
         place = self._run.take_place()
         return self._end(draw(self._run, place, self._drawn(name, kind), make))
+
+    def patch(self, name: str) -> bool:
+        """Tell whether to go the new way, where the code was changed under running workflows.
+
+        True for a run that has not been here yet, which is recorded and so stays, and False for one whose history goes
+        on behind this place as the old code made it. Called in a loop it is asked, and answered, each time anew.
+        """
+        self._ensure_here("ctx.patch")
+        if not patches.takes_new_way(self._run, check_name("patch name", name)):
+            return False
+        return self._mark(name)
+
+    def deprecate_patch(self, name: str) -> None:
+        """Pass the record of a patch whose old way is gone from the code; a run that has none passes too.
+
+        When no run is left that began before this, the line can go.
+        """
+        self._ensure_here("ctx.deprecate_patch")
+        if patches.holds_marker(self._run, check_name("patch name", name)):
+            self._mark(name)
+
+    def _mark(self, name: str) -> bool:
+        return bool(self._end(patches.mark(self._run, self._run.take_place(), name)))
 
     def _call(self, called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._operate(self._task(None, called.name, called, args, kwargs, None), called.name)

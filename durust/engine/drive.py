@@ -18,6 +18,7 @@ from durust.errors import Unwind
 from durust.model.writes import Outcome, RecordSleep, RecordStep, RunWrite
 from durust.routines.effects import Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, StepEnd, Wait
 from durust.routines.lifecycle import park
+from durust.routines.patches import is_marker
 from durust.routines.run import Run, Verdict
 
 T = TypeVar("T")
@@ -222,7 +223,8 @@ class AwaitingDriver:
 
     async def _commit(self, write: RunWrite, turn: Turn | None) -> Outcome:
         # A poll, because the journal's room is a matter of threads and this is rare.
-        while self._ground.journal.is_full():  # noqa: ASYNC110  see above
+        # A patch does not wait, because records of later places that overtake it would tell another story.
+        while self._ground.journal.is_full() and not is_marker(write):  # noqa: ASYNC110  see above
             await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
         match write:

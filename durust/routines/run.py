@@ -33,6 +33,7 @@ class Run:
         "attempts",
         "failure",
         "history",
+        "last_recorded",
         "lease",
         "name",
         "passed",
@@ -48,6 +49,8 @@ class Run:
         self.attempts = claimed.attempts
         self.past = recollect(claimed)
         self.history: dict[int, Checkpoint] = {record.place: record for record in claimed.history}
+        self.last_recorded = max(self.history, default=0)
+        """The highest place that earlier executions recorded."""
         self._elapsed_ms = elapsed_ms
         self.passed: Key = max((event.reached for event in self.past.order), default=(0, 0))
         """The latest of what moved the run on, in all executions."""

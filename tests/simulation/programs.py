@@ -15,8 +15,9 @@ DEPTH_MAX = 4
 CHILDREN_MAX = 4
 # From well below a commit's time to well above it, so that either may come first; a sleep of the upper half parks.
 SECONDS_MAX = 0.1
-# How many parts have none below them, how many of those are no step, and how many of the steps fail.
-LEAF_SHARE, FAILING_SHARE = 0.25, 0.15
+# How many parts have none below them, how many of those are no step, and how many of the steps fail,
+# or are a patch.
+LEAF_SHARE, FAILING_SHARE, PATCH_SHARE = 0.25, 0.15, 0.15
 
 
 class Broken(Exception):
@@ -73,6 +74,20 @@ class Sleep:
 
     async def play(self, act: Act) -> None:
         await act.ctx.sleep(self.seconds)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch that every execution has, so that none goes the old way."""
+
+    name: str
+
+    async def play(self, act: Act) -> None:
+        if await act.ctx.patch(self.name):
+            await act.step(f"{self.name}.new")
+        else:
+            await act.step(f"{self.name}.old")
+            raise AssertionError(self.name)
 
 
 @dataclass(frozen=True)
@@ -253,4 +268,6 @@ class _Maker:
         chance = self._chance
         if chance.random() < LEAF_SHARE:
             return Idle(name, seconds) if self._timers and chance.random() < 0.5 else Sleep(name, seconds)
+        if chance.random() < PATCH_SHARE:
+            return Patch(name)
         return Step(name, seconds, fails=chance.random() < FAILING_SHARE)
