@@ -297,9 +297,11 @@ class Engine:
 
     def _announce_version(self) -> None:
         """Say what this process runs now, where a workflow was registered after the launch."""
-        if self.versions.workflows() != self._announced:
-            self._announced = self.versions.workflows()
+        workflows = self.versions.workflows()
+        if workflows != self._announced:
             self._own_lease.commit(self._version())
+            # Only now, so that what a database that was away did not hear is said again.
+            self._announced = workflows
 
     def _version(self) -> StoreVersion:
         return StoreVersion(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableEngine, StepDiverged, VersionNotFound, WorkflowNotFound, WorkflowOptions
+from durust import DurableEngine, ProviderUnavailable, StepDiverged, VersionNotFound, WorkflowNotFound, WorkflowOptions
 from durust.engine.registry import Definition, Registry
 from durust.engine.versions import Versions
 from durust.model.status import Status
@@ -171,6 +171,19 @@ def test_a_workflow_that_is_registered_late_is_announced(stage: Stage) -> None:
     eventually(lambda: {row.name for row in engine.list_versions() if row.executors} != {before})
     [row] = [row for row in engine.list_versions() if row.executors]
     assert {"late", "work"} <= dict(row.workflows).keys()
+
+
+def test_what_was_registered_while_the_database_was_away_is_announced_later(stage: Stage) -> None:
+    engine = launch_as(stage, None, work=one)
+    line = stage.line_of(engine)
+    line.cut()
+    engine.register("late", other)
+    with pytest.raises(ProviderUnavailable):
+        parts(engine).claimer.run_once()
+
+    line.mend()
+
+    eventually(lambda: any("late" in dict(row.workflows) for row in engine.list_versions() if row.executors))
 
 
 def test_what_is_stranded_is_listed_and_adopted(stage: Stage) -> None:

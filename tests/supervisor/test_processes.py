@@ -131,7 +131,7 @@ def test_runs_that_wait_for_another_version_are_told_of_once(up: StartUp, url: s
     supervisor = up("steps", "--workers", "2", url=url)
 
     supervisor.wait_until_up(2)
-    assert supervisor.said.count("another version of their code began and that wait for it: 1, namely old (job)") == 1
+    assert supervisor.said.count("another version of their code began, which nobody runs now: 1, namely old (job)") == 1
 
 
 @pytest.mark.parametrize("form", [("-o", "json"), ()], ids=["json", "no terminal"])
