@@ -11,10 +11,19 @@ import pytest
 
 from durust import DurableClient, clock
 from durust.embedded import Server
+from durust.engine.registry import Registry
 from tests.conformance.conftest import PROVIDERS, Rewrite, open_provider, rewriter
 from tests.engine.clients import MAKE_NOTES, connect, make_client
 from tests.engine.colours import COLOURS, PAINTS, Paint
 from tests.engine.stage import Stage, wait_until_no_threads
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what a test declares, and what other tests' applications declare, from each other's engines."""
+    registry = Registry()
+    for module in ("decorators", "durable", "queue"):
+        monkeypatch.setattr(f"durust.{module}.REGISTRY", registry)
 
 
 @pytest.fixture(scope="session")

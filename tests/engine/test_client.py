@@ -28,7 +28,6 @@ from durust import (
     WorkflowNotFound,
     WorkflowOptions,
 )
-from durust.engine.registry import Registry
 from durust.model.filters import ExecutorQuery
 from tests.conformance.conftest import SHARED
 from tests.engine.clients import launch, make_client
@@ -37,12 +36,6 @@ from tests.engine.stage import PATIENCE, Stage, own_threads
 from tests.support.server import MakeDatabase
 
 WHEN = datetime(2031, 5, 17, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @dataclass

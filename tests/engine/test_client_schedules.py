@@ -16,18 +16,11 @@ from durust import (
     ScheduleNotFound,
     SyncDurableContext,
 )
-from durust.engine.registry import Registry
 from tests.engine.clients import launch, make_client
 from tests.engine.stage import PATIENCE, Stage
 
 # No test is under way at that second.
 YEARLY = "0 0 0 29 2 *"
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 def report(_: SyncDurableContext, tick: ScheduledInput) -> Any:

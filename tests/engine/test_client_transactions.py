@@ -24,19 +24,12 @@ from durust import (
     WorkflowNotFound,
     WorkflowOptions,
 )
-from durust.engine.registry import Registry
 from tests.conformance.conftest import SHARED
 from tests.engine.clients import ADD_NOTE, connect, launch, make_client, notes
 from tests.engine.stage import PATIENCE, Stage
 from tests.support.server import MakeDatabase
 
 pytestmark = pytest.mark.parametrize("url", SHARED, indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 def double(_: SyncDurableContext, number: int, *, plus: int = 0) -> int:

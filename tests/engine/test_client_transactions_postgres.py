@@ -19,7 +19,6 @@ from durust import (
     WorkflowNotFound,
     WorkflowOptions,
 )
-from durust.engine.registry import Registry
 from durust.storage.announcements import CHANNEL
 from tests.engine.clients import ADD_NOTE, connect, launch, make_client, notes
 from tests.engine.stage import PATIENCE, Stage
@@ -27,12 +26,6 @@ from tests.storage.races import Race
 from tests.support.server import MakeDatabase
 
 pytestmark = pytest.mark.parametrize("url", ["postgres"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 def double(_: SyncDurableContext, number: int) -> int:

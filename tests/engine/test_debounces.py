@@ -21,7 +21,6 @@ from durust import (
     WorkflowOptions,
     WorkflowQueue,
 )
-from durust.engine.registry import Registry
 from durust.model.writes import INTERNAL_QUEUE
 from tests.conformance.conftest import Rewrite
 from tests.engine.clients import make_client
@@ -31,12 +30,6 @@ from tests.engine.stage import PATIENCE, Stage
 # Until long after the test.
 LONG = 600.0
 CALLERS, CALLS = 4, 10
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @pytest.fixture

@@ -17,19 +17,12 @@ from durust import (
     WorkflowNotFound,
     WorkflowOptions,
 )
-from durust.engine.registry import Registry
 from tests.engine.clients import launch
 from tests.engine.stage import PATIENCE, Stage
 from tests.support.waiting import eventually
 
 SetDelay = Callable[[str, float | timedelta], None]
 LONG = WorkflowOptions(delay=600)
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 def double(_: SyncDurableContext, number: int) -> int:

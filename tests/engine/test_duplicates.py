@@ -19,7 +19,6 @@ from durust import (
     WorkflowQueue,
     WorkflowRow,
 )
-from durust.engine.registry import Registry
 from tests.conformance.conftest import open_provider
 from tests.engine.stage import PATIENCE, Stage
 from tests.support.gauge import Gauge
@@ -27,12 +26,6 @@ from tests.support.line import Line
 from tests.support.waiting import eventually
 
 RETURN = WorkflowOptions(dedup_id="m-7", on_duplicate="return")
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @pytest.fixture

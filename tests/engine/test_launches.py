@@ -19,7 +19,6 @@ from durust import (
     SyncDurableContext,
     WorkflowQueue,
 )
-from durust.engine.registry import Registry
 from durust.model.filters import ExecutorQuery
 from durust.model.writes import INTERNAL_QUEUE
 from tests.engine.stage import PATIENCE, Stage, own_threads
@@ -54,11 +53,7 @@ def test_threads_that_launch_one_engine_together_start_it_once(stage: Stage) -> 
 
 
 @pytest.mark.covers(22)
-def test_a_launch_that_fails_leaves_nothing_running_and_can_be_tried_again(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Declared for this engine alone.
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
+def test_a_launch_that_fails_leaves_nothing_running_and_can_be_tried_again(stage: Stage) -> None:
     engine = make_engine(stage, queues=["mail"])
     with pytest.raises(QueueNotFound, match="mail"):
         engine.launch()

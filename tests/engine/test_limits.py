@@ -22,19 +22,12 @@ from durust import (
     WorkflowOptions,
     WorkflowQueue,
 )
-from durust.engine.registry import Registry
 from durust.model.writes import INTERNAL_QUEUE
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage
 from tests.engine.test_queues import launch, wait_for_rounds
 from tests.support.gauge import Gauge
 from tests.support.waiting import eventually
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @pytest.fixture

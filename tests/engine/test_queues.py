@@ -27,7 +27,6 @@ from durust import (
     WorkflowQueue,
     clock,
 )
-from durust.engine.registry import Registry
 from durust.model.writes import INTERNAL_QUEUE, StoreQueue
 from tests.conformance.conftest import open_provider
 from tests.engine.colours import Paint
@@ -41,12 +40,6 @@ from tests.support.waiting import eventually
 ROUNDS = 3
 # For thousands of workflows on a machine with more processes than cores.
 MANY_SECONDS = 90.0
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from durust import Status, SyncDurableContext, WorkflowHandle, WorkflowQueue
-from durust.engine.registry import Registry
 from tests.engine.clients import launch, make_client
 from tests.engine.stage import PATIENCE, Stage
 from tests.support.gauge import Gauge
@@ -18,12 +17,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.parametrize("url", ["postgres"], indirect=True)
 
 Enqueue = Callable[[str], WorkflowHandle[Any]]
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from durust import DurableClient, DurableEngine, Settings, Status, SyncDurableContext, WorkflowOptions, WorkflowQueue
-from durust.engine.registry import Registry
 from durust.storage.announcements import CHANNEL
 from durust.storage.links import Call
 from durust.storage.postgres import PostgresLink
@@ -56,12 +55,6 @@ with durust.DurableEngine(sys.argv[1], queues=[]) as engine:
 """
 on_shared = pytest.mark.parametrize("url", SHARED, indirect=True)
 on_postgres = pytest.mark.parametrize("url", ["postgres"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the queues that a test makes from every other test's engines."""
-    monkeypatch.setattr("durust.queue.REGISTRY", Registry())
 
 
 def double(_: SyncDurableContext, number: int) -> int:
