@@ -419,7 +419,12 @@ def test_many_hints_travel_in_few_notifications(provider: PostgresProvider, race
 
         # Several notifications, which may come in one by one.
         heard: list[Hint] = []
-        eventually(lambda: heard.extend(listener.wait(0.05)) or len(heard) >= len(hints))
+
+        def has_heard() -> bool:
+            heard.extend(listener.wait(0.05))
+            return len(heard) >= len(hints)
+
+        eventually(has_heard)
     assert heard == hints
 
 
