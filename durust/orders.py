@@ -52,6 +52,8 @@ class Orders:
 
 
 def _ids(workflow: str | Iterable[str]) -> list[str]:
-    """Return the ids, each once."""
+    """Return the ids, each once. Raises `InvalidArgument` for what is none."""
     ids = [workflow] if isinstance(workflow, str) else workflow
+    if not isinstance(ids, Iterable):
+        raise InvalidArgument("workflow", workflow, "must be an id or several, as in handle.id")
     return list(dict.fromkeys(check_name("workflow_id", workflow_id) for workflow_id in ids))

@@ -157,8 +157,12 @@ class Schedules:
                 )
         now_ms, row = self._find(name)
         # Exclusive and inclusive the other way round; ticks are whole seconds.
-        last = min(end.astimezone(UTC) - _INSTANT, instant(now_ms))
-        moments = moments_between(row, start.astimezone(UTC) - _INSTANT, last, BACKFILL_TICKS_MAX + 1)
+        try:
+            after, last = (moment.astimezone(UTC) - _INSTANT for moment in (start, end))
+        except OverflowError:
+            raise InvalidArgument("start", start, "and end must be within the calendar, in UTC too") from None
+        last = min(last, instant(now_ms))
+        moments = moments_between(row, after, last, BACKFILL_TICKS_MAX + 1)
         if len(moments) > BACKFILL_TICKS_MAX:
             wanted = f"makes more than {BACKFILL_TICKS_MAX} ticks; fill them in by shorter parts"
             raise InvalidArgument("end", end.isoformat(), wanted)

@@ -63,7 +63,8 @@ class Service(ABC):
                 pause = self._pause_after(failures)
                 failures += 1
             if pause is None or pause > 0:
-                self._wake.wait(pause)
+                # A deadline at the end of all calendars is further away than a thread can wait; it just looks again.
+                self._wake.wait(None if pause is None else min(pause, threading.TIMEOUT_MAX))
 
     @staticmethod
     def _pause_after(failures: int) -> Seconds:

@@ -12,6 +12,8 @@ from durust.model.retry import duration_seconds
 
 # The column is a 32-bit integer in the canonical schema.
 PRIORITY_MAX = 2**31 - 1
+# Its milliseconds fit into every database.
+TIMEOUT_SECONDS_MAX = timedelta.max.total_seconds()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -56,8 +58,12 @@ class WorkflowOptions:
         if self.on_duplicate == "return" and self.dedup_id is None:
             raise InvalidArgument("on_duplicate", self.on_duplicate, "needs a dedup_id, whose holder it asks for")
         duration_seconds("delay", self.delay)
-        if self.timeout is not None and duration_seconds("timeout", self.timeout) == 0:
-            raise InvalidArgument("timeout", self.timeout, "must be longer than nothing")
+        if self.timeout is not None:
+            seconds = duration_seconds("timeout", self.timeout)
+            if seconds == 0:
+                raise InvalidArgument("timeout", self.timeout, "must be longer than nothing")
+            if seconds > TIMEOUT_SECONDS_MAX:
+                raise InvalidArgument("timeout", self.timeout, "must be no longer than timedelta.max")
         if self.deadline is not None:
             if not isinstance(self.deadline, datetime) or self.deadline.utcoffset() is None:
                 raise InvalidArgument(

@@ -221,6 +221,8 @@ def test_a_backfill_takes_instants_with_a_zone_and_a_bounded_number_of_ticks(sta
         engine.backfill_schedule("often", begin, begin.replace(tzinfo=None))
     with pytest.raises(InvalidArgument, match=f"more than {BACKFILL_TICKS_MAX} ticks"):
         engine.backfill_schedule("often", begin, begin + timedelta(seconds=BACKFILL_TICKS_MAX + 1))
+    with pytest.raises(InvalidArgument, match="within the calendar"):
+        engine.backfill_schedule("often", datetime.min.replace(tzinfo=UTC), begin)
     assert engine.backfill_schedule("often", begin, begin) == []
     assert engine.backfill_schedule("often", begin + timedelta(days=1), begin) == []
     assert runs(stage, "often") == []

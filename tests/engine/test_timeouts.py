@@ -362,6 +362,23 @@ def test_timers_of_runs_that_ended_are_forgotten(stage: Stage, paint: Paint) -> 
     assert len(deadlines._heap) <= 65
 
 
+def test_a_deadline_that_no_thread_can_wait_for_does_not_keep_others_from_theirs(stage: Stage, paint: Paint) -> None:
+    @paint
+    def wait(ctx: Any) -> Any:
+        yield ctx.sleep(HOUR)
+
+    engine = stage.launch(wait, **UNSWEPT)
+    deadlines = parts(engine).runner.deadlines
+    engine.run_workflow("wait", options=WorkflowOptions(deadline=datetime.max.replace(tzinfo=UTC)))
+    # It waits for the far one now.
+    eventually(lambda: len(deadlines._due) == 1 and not deadlines._wake.is_set())
+
+    handle = engine.run_workflow("wait", options=options())
+
+    with pytest.raises(WorkflowTimedOut):
+        handle.get_result(PATIENCE)
+
+
 def test_a_timer_of_nobody_does_nothing(stage: Stage) -> None:
     engine = stage.launch()
 
@@ -391,6 +408,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
         {"timeout": -1},
         {"timeout": "5"},
         {"timeout": timedelta(seconds=-1)},
+        {"timeout": 1e308},
         {"deadline": now.replace(tzinfo=None)},
         {"deadline": 5},
         {"deadline": now, "timeout": 5},
