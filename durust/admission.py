@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from durust import clock
@@ -138,6 +138,16 @@ def checked(options: Any) -> WorkflowOptions:
     if not isinstance(options, WorkflowOptions):
         raise InvalidArgument("options", options, "must be a WorkflowOptions, as in options=WorkflowOptions(delay=5)")
     return options
+
+
+def calls_of(arguments: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return the arguments of many calls, a tuple for each. Raises `InvalidArgument` for what is no tuple or list."""
+    calls = list(arguments)
+    for call in calls:
+        if not isinstance(call, tuple | list):
+            # A text would be taken for as many arguments as it has letters.
+            raise InvalidArgument("arguments", call, "must be tuples, one for each call, as in [('a',), ('b',)]")
+    return [tuple(call) for call in calls]
 
 
 def one_by_one(options: Any, count: int) -> list[WorkflowOptions]:

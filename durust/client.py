@@ -8,9 +8,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, overload
 
-from durust.admission import Admission, checked, demand_started, one_by_one
+from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
+from durust.decorators import Workflow
 from durust.delays import set_delay
 from durust.engine.current import in_body
 from durust.engine.outpost import Outpost
@@ -130,7 +131,7 @@ class DurableClient(QueueVerbs, ScheduleVerbs):
         *options*, where given, has one entry for each tuple. Raises what `enqueue` raises; what was committed before
         an error stays.
         """
-        calls = list(arguments)
+        calls = calls_of(arguments)
         chosen = one_by_one(options, len(calls))
         known = self._known()
         writes = [
@@ -284,7 +285,7 @@ class DurableClient(QueueVerbs, ScheduleVerbs):
                 activity.run.workflow_id,
                 "a workflow's body runs again after a crash, and would queue again: call the client in a step",
             )
-        name = check_name("workflow", workflow)
+        name = _named(workflow)
         on = _name_of(queue)
         check_fit(known.get(on), options)
         encoded = self._codec.dump_call(name, args, kwargs)
@@ -331,6 +332,12 @@ class DurableClient(QueueVerbs, ScheduleVerbs):
 
     def _handle(self, workflow_id: str, type_: Any = None) -> WorkflowHandle[Any]:
         return WorkflowHandle(workflow_id, self._outpost, self._codec, UNTYPED if type_ is None else type_)
+
+
+def _named(workflow: object) -> str:
+    if isinstance(workflow, Workflow):
+        raise InvalidArgument("workflow", workflow.name, f"is named by its text here, as in {workflow.name!r}")
+    return check_name("workflow", workflow)
 
 
 def _name_of(queue: str | QueueDefinition) -> str:

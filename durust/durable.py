@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from durust.admission import NO_OPTIONS, checked, one_by_one
+from durust.admission import NO_OPTIONS, calls_of, checked, one_by_one
 from durust.context import make_context
 from durust.debouncing import Debounced, Startable
 from durust.decorators import Workflow, scheduled
@@ -342,7 +342,7 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
         an error stays.
         """
         starter = Starter(self._live("enqueue_many"))
-        calls = list(arguments)
+        calls = calls_of(arguments)
         chosen = one_by_one(options, len(calls))
         name = starter.queue_name(queue, chosen)
         definition = starter.definition(workflow)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from durust.engine.registry import REGISTRY
+from durust.errors import InvalidArgument
 from durust.model.queues import QueueDefinition
+from durust.model.schedule_writes import SCHEDULE_QUEUE
+from durust.model.writes import INTERNAL_QUEUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,4 +25,6 @@ class WorkflowQueue(QueueDefinition):
         """Check the definition and declare it."""
         # Not super(): with slots the class is made anew, and the cell of super() would hold the old one.
         QueueDefinition.__post_init__(self)
+        if self.name in {INTERNAL_QUEUE, SCHEDULE_QUEUE}:
+            raise InvalidArgument("queue", self.name, "belongs to durust, so it cannot be declared; use another name")
         REGISTRY.add_queue(self)

@@ -10,7 +10,8 @@ from durust.errors import InvalidArgument, QueueNotFound
 from durust.model.names import check_name
 from durust.model.queues import QueueDefinition, RateLimiter
 from durust.model.records import QueueRow
-from durust.model.writes import INTERNAL_QUEUE, DeleteQueue, Missing, PauseQueue, StoreQueue, Write
+from durust.model.schedule_writes import SCHEDULE_QUEUE
+from durust.model.writes import INTERNAL_QUEUE, DeleteQueue, Missing, PauseQueue, Refused, StoreQueue, Write
 from durust.storage.provider import Hint, StateProvider
 
 
@@ -57,10 +58,14 @@ class Queues:
         check_name("queue", name)
         if name == INTERNAL_QUEUE:
             raise InvalidArgument("queue", name, "belongs to durust, which recovers workflows by it")
+        if name == SCHEDULE_QUEUE and not isinstance(write, PauseQueue):
+            raise InvalidArgument("queue", name, "belongs to durust, whose limits let schedules run in turn")
         with closing(self._provider.writer()) as writer:
             [outcome] = writer.commit([write])
         if isinstance(outcome, Missing):
             raise QueueNotFound(name, tuple(row.name for row in self._provider.queues()))
+        if isinstance(outcome, Refused):
+            raise InvalidArgument("queue", name, f"the database refused it: {outcome.reason}")
         # Whoever waits because of an old limit, or of the pause, looks again.
         self._provider.announce([Hint("queue", name)])
 

@@ -21,13 +21,15 @@ PARTITIONS_MAX = 256
 GRANTS_KEPT_SECONDS = 3600.0
 # The column is a 32-bit integer in the canonical schema.
 LIMIT_MAX = 2**31 - 1
+# Three thousand years: beyond any period that is meant, within what a database counts milliseconds with.
+PERIOD_SECONDS_MAX = 1e11
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimiter:
     """At most *limit* starts in any *period* (seconds or a timedelta), over all executors.
 
-    Raises `InvalidArgument` for a limit below 1 or a period that is not positive.
+    Raises `InvalidArgument` for a limit below 1, a period that is not positive, or one beyond every calendar.
     """
 
     limit: int
@@ -36,8 +38,9 @@ class RateLimiter:
     def __post_init__(self) -> None:
         """Check both."""
         _check_limit("limit", self.limit)
-        if duration_seconds("period", self.period) <= 0:
-            raise InvalidArgument("period", self.period, "must be longer than 0 seconds")
+        if not 0 < duration_seconds("period", self.period) <= PERIOD_SECONDS_MAX:
+            wanted = f"must be longer than 0 seconds and at most {PERIOD_SECONDS_MAX:g}"
+            raise InvalidArgument("period", self.period, wanted)
 
     @property
     def period_seconds(self) -> float:

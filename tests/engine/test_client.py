@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -28,6 +28,8 @@ from durust import (
     WorkflowNotFound,
     WorkflowOptions,
 )
+from durust.decorators import Workflow
+from durust.engine.registry import Definition
 from durust.model.filters import ExecutorQuery
 from tests.conformance.conftest import SHARED
 from tests.engine.clients import launch, make_client
@@ -220,6 +222,23 @@ def test_options_of_many_are_given_one_by_one(stage: Stage, client: DurableClien
     assert client.enqueue_many("mail", "double", []) == []
     with pytest.raises(InvalidArgument, match="one entry for each of the 1 argument tuples"):
         client.enqueue_many("mail", "double", [(1,)], options=options)
+
+
+@pytest.mark.parametrize("argument", ["ab", 5, None])
+def test_arguments_of_many_are_tuples(stage: Stage, client: DurableClient, argument: Any) -> None:
+    engine = launch(stage, double)
+
+    for enqueue_many in (client.enqueue_many, engine.enqueue_many):
+        with pytest.raises(InvalidArgument, match="must be tuples"):
+            enqueue_many("mail", "double", [argument])
+    assert stage.rows() == []
+
+
+def test_a_client_names_workflows_by_their_text(client: DurableClient) -> None:
+    work: Workflow[Any, Any] = Workflow(Definition("double", double))
+
+    with pytest.raises(InvalidArgument, match="named by its text here, as in 'double'"):
+        client.enqueue("mail", cast("Any", work), 1)
 
 
 @pytest.mark.covers(6)

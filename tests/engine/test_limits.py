@@ -22,6 +22,7 @@ from durust import (
     WorkflowOptions,
     WorkflowQueue,
 )
+from durust.model.schedule_writes import SCHEDULE_QUEUE
 from durust.model.writes import INTERNAL_QUEUE
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage
@@ -299,6 +300,31 @@ def test_the_internal_queue_cannot_be_limited(stage: Stage) -> None:
         engine.pause_queue(INTERNAL_QUEUE)
 
 
+def test_the_limits_by_which_schedules_run_in_turn_cannot_be_changed(stage: Stage) -> None:
+    engine = launch(stage, double)
+
+    with pytest.raises(InvalidArgument, match="belongs to durust"):
+        engine.set_queue(SCHEDULE_QUEUE, partition_queue=True, partition_concurrency=2)
+    with pytest.raises(InvalidArgument, match="belongs to durust"):
+        engine.delete_queue(SCHEDULE_QUEUE)
+
+
+@pytest.mark.parametrize("name", [INTERNAL_QUEUE, SCHEDULE_QUEUE])
+def test_a_queue_of_durusts_own_cannot_be_declared(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="belongs to durust"):
+        WorkflowQueue(name)
+
+
+def test_a_change_that_the_database_refuses_is_told(stage: Stage) -> None:
+    engine = launch(stage, double, queues=[WorkflowQueue("mail")])
+    # Beyond what a definition lets through.
+    unstorable = RateLimiter(1, 60)
+    object.__setattr__(unstorable, "period", 1e15)
+
+    with pytest.raises(InvalidArgument, match="the database refused it"):
+        engine.set_queue("mail", rate_limiter=unstorable)
+
+
 @pytest.mark.parametrize(
     "limits",
     [
@@ -318,7 +344,9 @@ def test_limits_that_cannot_be_meant_are_refused(limits: dict[str, Any]) -> None
         WorkflowQueue("mail", **limits)
 
 
-@pytest.mark.parametrize(("limit", "period"), [(0, 1), (1, 0), (1, -1), (1.5, 1), (1, float("inf")), (1, "minute")])
+@pytest.mark.parametrize(
+    ("limit", "period"), [(0, 1), (1, 0), (1, -1), (1.5, 1), (1, float("inf")), (1, 1e15), (1, "minute")]
+)
 def test_a_rate_that_cannot_be_meant_is_refused(limit: Any, period: Any) -> None:
     with pytest.raises(InvalidArgument):
         RateLimiter(limit, period)
