@@ -105,8 +105,8 @@ class Schedules:
     def declare(self, definitions: Sequence[tuple[str, ScheduleDefinition]]) -> None:
         """Store the schedules that workflows declare, under the workflows' names, in one transaction.
 
-        One that is there keeps its context, its status, its last tick and how far it is settled. Raises
-        `ScheduleConflict` for a name that another application has; the others stand.
+        One that is there keeps its context, its status, its last tick and, unless its cron or zone changes, how far it
+        is settled. Raises `ScheduleConflict` for a name that another application has; the others stand.
         """
         app_name = self._scope.app_name
         self._store([stored(name, name, definition, app_name, replaces=True) for name, definition in definitions])

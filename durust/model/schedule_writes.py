@@ -14,9 +14,10 @@ SCHEDULE_QUEUE = "_durust_schedule_queue"
 class StoreSchedule:
     """Store a schedule under a name that is free, or with *replaces* in place of the one that has it.
 
-    A replaced one keeps its id, its context, its status, its last tick and how far it is settled. Answers `Recorded`,
-    or `ScheduleExists` with the schedule that has the name and is not replaced: without *replaces* any but this very
-    one, stored before; with it only another application's.
+    A replaced one keeps its id, its context, its status, its last tick and how far it is settled, unless its cron or
+    zone changes: then it is settled up to now, because what is passed was never due. Answers `Recorded`, or
+    `ScheduleExists` with the schedule that has the name and is not replaced: without *replaces* any but this very one,
+    stored before; with it only another application's.
     """
 
     schedule_id: str

@@ -76,6 +76,7 @@ class ScheduleTable:
             app_name=write.app_name,
             last_fired_at=None,
         )
+        is_changed = (old.cron, old.zone or "UTC") != (write.cron, write.zone)
         self.rows[write.name] = replace(
             old,
             workflow=write.workflow,
@@ -85,7 +86,7 @@ class ScheduleTable:
             queue=write.queue,
             app_name=write.app_name,
             overlap=write.overlap,
-            settled_ms=now_ms if old.settled_ms is None else old.settled_ms,
+            settled_ms=max(old.settled_ms or now_ms, now_ms) if is_changed else old.settled_ms or now_ms,
         )
         return Recorded()
 

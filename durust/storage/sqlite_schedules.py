@@ -49,6 +49,7 @@ def store(transaction: Transaction, write: StoreSchedule) -> Outcome:
         "app": write.app_name,
         "replaces": write.replaces,
     }
+    transaction.change(SQL.pass_changes, values)
     if transaction.change(SQL.store_schedules, values):
         transaction.change(SQL.settle_schedules, {"name": write.name, "overlap": write.overlap})
         return Recorded()

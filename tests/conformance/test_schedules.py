@@ -149,8 +149,6 @@ def test_a_replaced_schedule_keeps_its_id_context_status_last_tick_and_how_far_i
     old = read(provider)
     changed: dict[str, Any] = {
         "workflow": "bill",
-        "cron": "* * * * * *",
-        "zone": "UTC",
         "catch_up": True,
         "overlap": "skip",
         "queue": "q",
@@ -161,6 +159,28 @@ def test_a_replaced_schedule_keeps_its_id_context_status_last_tick_and_how_far_i
     assert outcome == Recorded()
     assert read(provider) == replace(old, **changed)
     assert old.last_fired_at == "2026-01-01T00:00:01+00:00"
+
+
+@pytest.mark.parametrize("changed", [{"cron": "0 * * * * *"}, {"zone": "UTC"}])
+def test_a_replaced_schedule_whose_ticks_change_is_settled_up_to_now(
+    provider: StateProvider, changed: dict[str, str]
+) -> None:
+    commit(provider, fire(make_schedule(provider), settled_ms=1))
+    begun = provider.schedules().now_ms
+
+    outcome = commit_one(provider, store(replaces=True, **changed))
+
+    assert outcome == Recorded()
+    assert begun <= (read(provider).settled_ms or 0) <= provider.schedules().now_ms
+
+
+def test_a_refused_replacement_settles_nothing(provider: StateProvider) -> None:
+    commit(provider, fire(make_schedule(provider), settled_ms=1))
+
+    outcome = commit_one(provider, store(schedule_id="new", cron="0 * * * * *"))
+
+    assert isinstance(outcome, ScheduleExists)
+    assert read(provider).settled_ms == 1
 
 
 @pytest.mark.covers(144)

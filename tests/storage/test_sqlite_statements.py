@@ -44,6 +44,7 @@ OWN = {
     "list_partitions",
     "make_migrations",
     "note_ticks",
+    "pass_changes",
     "pass_pauses",
     "pick_purgeable",
     "purge_events",

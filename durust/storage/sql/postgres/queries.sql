@@ -174,8 +174,12 @@ delete from dbos.queues q where q.name = any(%(names)s::text[]) returning q.name
 
 -- name: store_schedules
 -- What is replaced keeps its id, its context, its status and its last tick. A row of another application is left alone,
--- and nothing comes back for it.
-with stored as (
+-- and nothing comes back for it. Where cron or zone change, what is passed by the new ones was never due.
+with standing as (
+    select s.schedule_id, s.schedule, coalesce(s.cron_timezone, 'UTC') as zone
+      from dbos.workflow_schedules s
+     where s.schedule_name = %(name)s
+), stored as (
     insert into dbos.workflow_schedules as s (
         schedule_id, schedule_name, workflow_name, schedule, cron_timezone, context, automatic_backfill, queue_name,
         application_name, status)
@@ -190,7 +194,12 @@ with stored as (
 insert into durust.schedules as d (schedule_id, settled_until, overlap)
 select s.schedule_id, (extract(epoch from clock_timestamp()) * 1000)::bigint, %(overlap)s
   from stored s
-    on conflict (schedule_id) do update set overlap = excluded.overlap
+    on conflict (schedule_id) do update
+   set overlap = excluded.overlap,
+       settled_until = case when exists (
+           select from standing t
+            where t.schedule_id = d.schedule_id and (t.schedule <> %(cron)s or t.zone <> %(zone)s))
+                            then greatest(d.settled_until, excluded.settled_until) else d.settled_until end
 returning d.schedule_id
 
 -- name: pause_schedules

@@ -112,6 +112,15 @@ on conflict (schedule_name) do update
        application_name = excluded.application_name
  where :replaces and coalesce(application_name, :app) = :app
 
+-- name: pass_changes
+-- Before the schedule is replaced: what is passed by its new cron or in its new zone was never due.
+update durust_schedules set settled_until = max(settled_until, :now)
+ where schedule_id in (
+       select s.schedule_id
+         from workflow_schedules s
+        where s.schedule_name = :name and :replaces and coalesce(s.application_name, :app) = :app
+          and (s.schedule <> :cron or coalesce(s.cron_timezone, 'UTC') <> :zone))
+
 -- name: settle_schedules
 -- A schedule is settled from the moment at which it is first seen.
 insert into durust_schedules (schedule_id, settled_until, overlap)
