@@ -124,7 +124,8 @@ class BlockingDriver:
         raise Unwind("the run is closed")
 
     def _pause(self, seconds: float) -> None:
-        self._closing.wait(seconds)
+        # A pause of ages is further away than a thread can wait.
+        self._closing.wait(min(seconds, threading.TIMEOUT_MAX))
         self._run.ensure_open()
 
     def _wait(self, place: int, until_ms: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from durust import (
     ListFilter,
     MaxRecoveryAttemptsExceeded,
     Status,
+    StepOptions,
     WorkflowCancelled,
     WorkflowNotFound,
     WorkflowOptions,
@@ -58,6 +60,29 @@ def test_a_cancel_wakes_a_sleeper(stage: Stage, paint: Paint) -> None:
         handle.get_result(PATIENCE)
     until_still(engine)
     assert (bodies, stage.names(handle)) == (["one"], {1: "one", 2: "DBOS.sleep"})
+
+
+def test_a_cancel_ends_a_pause_before_a_retry_that_is_longer_than_a_thread_can_wait(stage: Stage, paint: Paint) -> None:
+    bodies = Bodies()
+    ages = StepOptions(max_retries=1, base_interval=timedelta.max, max_interval=timedelta.max)
+
+    def fail() -> None:
+        bodies.append("fail")
+        raise ValueError("not yet")
+
+    @paint
+    def retry(ctx: Any) -> Any:
+        yield ctx.step_with(ages, "fail", fail)
+
+    engine = stage.launch(retry)
+    handle = engine.run_workflow("retry")
+    eventually(lambda: bodies == ["fail"])
+
+    engine.cancel_workflow(handle.id)
+
+    with pytest.raises(WorkflowCancelled):
+        handle.get_result(PATIENCE)
+    until_still(engine)
 
 
 @pytest.mark.covers(31, 128)
