@@ -1,4 +1,4 @@
-"""Hands back rows that the database counts as this executor's and that do not run here."""
+"""Hands back rows that the database counts as this executor's and that do not run here, and ends their shares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from durust.engine.service import Seconds, Service
 from durust.model.filters import ListFilter
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.writes import HandBack, Recorded
+from durust.model.writes import EndGrants, HandBack, Recorded
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 
@@ -41,9 +41,13 @@ class Audit(Service):
         with self._claim_mutex:
             rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
             stranded = [row for row in rows if row.token and not self._runner.holds(row.token)]
+            shares = [token for token in self._provider.open_grants(me) if not self._runner.holds(token)]
         for row in stranded:
             outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "", has_grant=True)))
             # A run that ended between the look and the comparison is refused, and is nothing to tell of.
             if isinstance(outcome, Recorded):
                 emit("hands_back_unowned", workflow=row.workflow_id)
+        if shares:
+            # Of claims whose answer was lost and whose rows somebody has cancelled since: no row leads to them.
+            self._journal.commit(EndGrants(tuple(shares)))
         return self._cadence

@@ -233,6 +233,12 @@ class InMemoryProvider:
             ]
         return sorted(found, key=lambda row: row.executor_id)
 
+    def open_grants(self, executor_id: str) -> list[str]:
+        with self._lock:
+            self._demand_open()
+            grants = self._tables.grants.items()
+            return [token for token, grant in grants if grant.executor_id == executor_id and grant.ended_at_ms is None]
+
     def queues(self) -> list[QueueRow]:
         with self._lock:
             self._demand_open()

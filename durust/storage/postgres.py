@@ -464,6 +464,10 @@ class PostgresProvider:
         [found] = self._run([Call(SQL.list_executors, columns.list_executors(query))])
         return [rows.executor(row) for row in found]
 
+    def open_grants(self, executor_id: str) -> list[str]:
+        [found] = self._run([Call(SQL.list_open_grants, {"executor": executor_id})])
+        return [row[0] for row in found]
+
     def queues(self) -> list[QueueRow]:
         [found] = self._run([Call(SQL.list_queues)])
         return [rows.queue(row) for row in found]

@@ -109,6 +109,9 @@ class StateProvider(Protocol):
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         """Read executor rows."""
 
+    def open_grants(self, executor_id: str) -> list[str]:
+        """Read the tokens of the claims by which an executor holds shares of budgets."""
+
     def queues(self) -> list[QueueRow]:
         """Read the stored queue definitions."""
 

@@ -409,6 +409,9 @@ class SqliteProvider:
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return [rows.executor(row) for row in self._read(SQL.list_executors, sqlite_filters.executors(query))]
 
+    def open_grants(self, executor_id: str) -> list[str]:
+        return [row[0] for row in self._read(SQL.list_open_grants, {"executor": executor_id})]
+
     def queues(self) -> list[QueueRow]:
         return [rows.queue(row) for row in self._read(SQL.list_queues, {})]
 

@@ -10,7 +10,16 @@ import pytest
 
 from durust.model.queues import PARTITIONS_MAX
 from durust.model.records import Claimed, Claims
-from durust.model.writes import DeleteQueue, EndGrants, Missing, PauseQueue, Recorded, Retire, StoreQueue
+from durust.model.writes import (
+    CancelWorkflow,
+    DeleteQueue,
+    EndGrants,
+    Missing,
+    PauseQueue,
+    Recorded,
+    Retire,
+    StoreQueue,
+)
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     APP,
@@ -70,6 +79,19 @@ def test_global_concurrency_counts_what_all_executors_hold(provider: StateProvid
     third = take(provider, by="third")
 
     assert (ids(first), ids(second), ids(third)) == (queued[:2], queued[2:3], [])
+
+
+def test_what_an_executor_holds_can_be_listed(provider: StateProvider) -> None:
+    limit(provider, global_concurrency=3)
+    fill(provider, 3)
+    ended, cancelled = take(provider, by="first", limit=2)
+    take(provider, by="second")
+    commit(provider, finish(ended), CancelWorkflow(cancelled.lease.workflow_id))
+
+    held = provider.open_grants(ended.lease.executor_id)
+
+    assert held == [cancelled.lease.token]
+    assert provider.open_grants("du:nobody") == []
 
 
 @pytest.mark.protocol("4.budget.ends")

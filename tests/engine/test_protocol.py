@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from durust import SyncDurableContext, clock
-from durust.model.records import Lease
+from durust import ProviderUnavailable, SyncDurableContext, WorkflowOptions, WorkflowQueue, clock
+from durust.model.filters import ClaimRequest
+from durust.model.records import Claims, Lease
 from durust.model.status import Status
-from durust.model.writes import INTERNAL_QUEUE, Outcome, RegisterExecutor, StartWorkflow, Write
+from durust.model.writes import INTERNAL_QUEUE, CancelWorkflow, Outcome, RegisterExecutor, StartWorkflow, Write
 from tests.conformance.builders import register, start
 from tests.engine.stage import PATIENCE, Stage, parts
 from tests.support.processes import Spawn
@@ -84,9 +85,12 @@ def test_a_start_without_a_free_slot_is_queued(stage: Stage, blocked: Blocked) -
 def test_an_audit_in_the_middle_of_a_start_leaves_it_alone(
     stage: Stage, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = stage.make_engine(audit_seconds=NEVER_SECONDS)
+    # A claim in flight has all free slots reserved: the start would be queued.
+    engine = stage.make_engine(audit_seconds=NEVER_SECONDS, idle_poll_seconds=NEVER_SECONDS)
     engine.register("blocked", blocked)
     engine.launch()
+    claimer = parts(engine).claimer
+    eventually(lambda: stage.line_of(engine).calls["claim"] and not claimer.mutex.locked(), PATIENCE)
     journal, audit = parts(engine).journal, parts(engine).audit
     commit = journal.commit
     audited: list[Write] = []
@@ -121,6 +125,38 @@ def test_a_claim_whose_answer_was_lost_is_handed_back_without_an_attempt(stage: 
 
     assert eventually(lambda: stage.row("a").status is Status.SUCCESS, PATIENCE)
     assert stage.row("a").attempts == 1
+
+
+@pytest.mark.protocol("4.budget.ends")
+def test_the_share_of_a_claim_whose_answer_was_lost_ends_though_its_row_was_cancelled(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ship(ctx: SyncDurableContext) -> str:
+        return "shipped"
+
+    lost: list[str] = []
+
+    def lose_the_first(request: ClaimRequest) -> Claims:
+        claims = claim(request)
+        if not claims or lost:
+            return claims
+        lost.extend(one.lease.workflow_id for one in claims)
+        stage.commit(*map(CancelWorkflow, lost))
+        raise ProviderUnavailable("the database", "the answer was lost")
+
+    engine = stage.make_engine(audit_seconds=NEVER_SECONDS)
+    engine.register("ship", ship)
+    engine.register_queue(WorkflowQueue("mail", global_concurrency=1))
+    claim = stage.line_of(engine).claim
+    monkeypatch.setattr(stage.line_of(engine), "claim", lose_the_first)
+    engine.launch()
+    engine.enqueue("mail", "ship", options=WorkflowOptions(workflow_id="a"))
+    eventually(lambda: lost == ["a"], PATIENCE)
+
+    after = engine.enqueue("mail", "ship")
+
+    assert after.get_result(PATIENCE) == "shipped"
+    assert stage.row("a").status is Status.CANCELLED
 
 
 @pytest.mark.covers(52)

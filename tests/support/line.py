@@ -107,6 +107,9 @@ class Line:
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return self.pass_on("executors", lambda: self.behind.executors(query))
 
+    def open_grants(self, executor_id: str) -> list[str]:
+        return self.pass_on("open_grants", lambda: self.behind.open_grants(executor_id))
+
     def queues(self) -> list[QueueRow]:
         return self.pass_on("queues", self.behind.queues)
 

@@ -62,6 +62,7 @@ create table durust.grants (
     is_start boolean not null
 );
 create index grants_open on durust.grants (queue) where ended_at is null;
+create index grants_of_executor on durust.grants (executor_id) where ended_at is null;
 create index grants_started on durust.grants (queue, granted_at) where is_start;
 create index grants_granted on durust.grants (granted_at);
 

@@ -1456,6 +1456,10 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
    and (%(supervisor)s::text is null or e.supervisor_id = %(supervisor)s::text)
  order by e.executor_id
 
+-- name: list_open_grants
+select g.token from durust.grants g where g.executor_id = %(executor)s and g.ended_at is null
+
+
 -- name: list_queues
 select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,
        q.partition_queue, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,

@@ -63,6 +63,7 @@ create table durust_grants (
     is_start integer not null
 );
 create index durust_grants_open on durust_grants (queue) where ended_at is null;
+create index durust_grants_of_executor on durust_grants (executor_id) where ended_at is null;
 create index durust_grants_started on durust_grants (queue, granted_at) where is_start;
 create index durust_grants_granted on durust_grants (granted_at);
 
