@@ -16,12 +16,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from durust import clock
 from durust.engine.stillness import Stillness
 from durust.engine.timers import RunTimer
 from durust.routines.replay import CameBack, Key, WentOn
-from durust.routines.run import Run
+from durust.routines.run import Run, Verdict
 from durust.telemetry import emit
 
 # How long the tasks of a run get to call their next operations before the run counts as waiting.
@@ -94,6 +95,7 @@ class Turns:
         self._timers_made = 0
         self._main = asyncio.current_task()
         self._has_one_task = True
+        self._others: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._stillness = stillness
         self._is_pumping = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -104,7 +106,9 @@ class Turns:
         """Begin the operation at *place*."""
         # With the loop in hand, because asking for the running one costs a system call on Python 3.11.
         turn = self._turns[place] = Turn(place, asyncio.current_task(self._loop), is_wait=is_wait)
-        self._has_one_task = self._has_one_task and turn.task is self._main
+        if turn.task is not self._main and turn.task is not None:
+            self._has_one_task = False
+            self._others.add(turn.task)
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -171,6 +175,12 @@ class Turns:
         self._heap.clear()
         self._timers.clear()
         self._order.clear()
+        if self._run.verdict is not Verdict.FINISHED:
+            for task in self._others:
+                if task.done() and not task.cancelled():
+                    # Its body was broken off before it asked for this; the next execution's will. So asyncio does not
+                    # complain that nobody did.
+                    task.exception()
 
     # The body's timers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 from datetime import timedelta
 from typing import Any
@@ -150,6 +151,25 @@ def test_the_timeout_of_a_step_is_no_timer_of_the_body_beside_it(stage: Stage) -
     assert handle.get_result(PATIENCE) == "done"
     assert order == ["body", "step"] * 2
     assert slow.seen == ["begun", "stopped"]
+
+
+@pytest.mark.covers(46)
+def test_nobody_complains_of_the_error_of_a_task_whose_body_was_set_aside(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def job(ctx: durust.DurableContext) -> str:
+        work = asyncio.create_task(ctx.step_with(BOUND, "work", Slow().work))
+        # Parks, when the task has failed already and nobody has asked it yet.
+        await ctx.sleep(0.6)
+        with pytest.raises(StepTimedOut):
+            await work
+        return "done"
+
+    handle = stage.launch(job).run_workflow("job")
+
+    assert handle.get_result(PATIENCE) == "done"
+    gc.collect()
+    assert [record.message for record in caplog.records if "never retrieved" in record.message] == []
 
 
 @pytest.mark.covers(30)
