@@ -43,8 +43,8 @@ class QueueVerbs(ABC):
         """Store a queue, or change those of its limits that are given; None takes one away.
 
         It counts from the next claim of every worker on. A worker that declares the queue otherwise writes its own
-        limits at its launch, unless it says `on_conflict="keep"`. Raises `InvalidArgument` for limits that cannot be
-        meant.
+        limits at its launch, unless it says `on_conflict="keep"`. What runs when a queue gets its first limit over all
+        executors was claimed without one and is not counted. Raises `InvalidArgument` for limits that cannot be meant.
         """
         return self._queues_of("set_queue").set(name, dict(limits))
 
