@@ -298,19 +298,32 @@ def test_patches_of_many_tasks_keep_their_answers(stage: Stage) -> None:
 
 @pytest.mark.covers(168)
 def test_tasks_that_have_passed_keep_their_way_and_the_others_take_the_new_one(stage: Stage) -> None:
-    bodies, gate = Bodies(), threading.Event()
+    bodies, gate, passed = Bodies(), threading.Event(), threading.Event()
 
     async def hold() -> None:
         bodies.append("held")
         await asyncio.to_thread(gate.wait, PATIENCE)
 
+    async def come_last() -> None:
+        await asyncio.to_thread(passed.wait, PATIENCE)
+        bodies.append("first 2")
+
+    def pass_by(number: int) -> None:
+        bodies.append(f"old {number}")
+        if {"old 0", "old 1"} <= set(bodies):
+            passed.set()
+
     async def part(ctx: DurableContext, number: int, *, is_patched: bool) -> str:
-        await ctx.step(f"first {number}", bodies.body(f"first {number}"))
+        # The last one comes to its second step when the others have taken theirs, so that it is behind them.
+        await ctx.step(f"first {number}", come_last if number == 2 else bodies.body(f"first {number}"))
         is_new = is_patched and await ctx.patch("way")
-        way = "new" if is_new else "old"
-        body = hold if number == 2 and not is_patched else bodies.body(f"{way} {number}")
-        await ctx.step(f"{way} {number}", body)
-        return way
+        if is_new:
+            await ctx.step(f"new {number}", bodies.body(f"new {number}"))
+        elif number == 2 and not is_patched:
+            await ctx.step("old 2", hold)
+        else:
+            await ctx.step(f"old {number}", pass_by, number)
+        return "new" if is_new else "old"
 
     async def old(ctx: DurableContext) -> list[str]:
         return await asyncio.gather(*(part(ctx, number, is_patched=False) for number in range(3)))
