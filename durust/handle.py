@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from durust.codec import UNTYPED, Codec
-from durust.engine.watcher import Ending, Watcher, ending_of
+from durust.engine.watcher import Watcher, ending_of
 from durust.errors import (
     MaxRecoveryAttemptsExceeded,
     ProviderUnavailable,
@@ -21,6 +21,7 @@ from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.status import Status
+from durust.model.waits import Ending
 from durust.storage.provider import StateProvider
 
 T = TypeVar("T")

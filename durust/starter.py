@@ -119,6 +119,9 @@ class Starter:
 
     @staticmethod
     def _claimed(write: StartWorkflow, lease: Lease, outcome: Recorded) -> Claimed:
+        deadline_ms = write.deadline_ms
+        if deadline_ms is None and write.timeout_ms is not None:
+            deadline_ms = outcome.now_ms + write.timeout_ms
         return Claimed(
             lease=lease,
             name=write.name,
@@ -129,7 +132,11 @@ class Starter:
             app_version=write.app_version,
             created_at_ms=outcome.now_ms,
             now_ms=outcome.now_ms,
-            left_ms=write.timeout_ms if write.deadline_ms is None else write.deadline_ms - outcome.now_ms,
+            left_ms=None if deadline_ms is None else deadline_ms - outcome.now_ms,
+            deadline_ms=deadline_ms,
+            authenticated_user=write.authenticated_user,
+            authenticated_roles=write.authenticated_roles,
+            attributes=write.attributes,
         )
 
     def handle(self, workflow_id: str, definition: Definition | None, type_: Any = None) -> WorkflowHandle[Any]:

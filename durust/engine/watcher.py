@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable, WorkflowNotFound
 from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
-from durust.model.status import Status
+from durust.model.waits import Ending
 from durust.model.writes import FinishWorkflow
 from durust.storage.provider import StateProvider
 
@@ -23,18 +22,6 @@ REST_FACTOR = 3
 REST_SECONDS_MIN = 0.001
 # One query asks for this many ids at most.
 IDS_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a workflow ended, as the database holds it."""
-
-    status: Status
-    output: str | None
-    error: str | None
-    serialization: str | None
-    is_timed_out: bool = False
-    """Whether it was cancelled because of its deadline."""
 
 
 class Watcher(Service):

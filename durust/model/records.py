@@ -62,6 +62,16 @@ class WorkflowRow:
     schedule_name: str | None
     parent_id: str | None
     """The workflow that started this one as its child."""
+    authenticated_user: str | None
+    authenticated_roles: str | None
+    """A JSON array of names."""
+    assumed_role: str | None
+    """The role by which it was let in, where it demands one."""
+    attributes: str | None
+    """A JSON object, by which it can be found."""
+    forked_from: str | None
+    """The workflow whose recorded steps this one began with."""
+    was_forked_from: bool
     serialization: str | None
     inputs: str | None = None
     """Loaded only when the query asks for inputs."""
@@ -94,6 +104,12 @@ class Claimed:
     """The database's time when the claim was granted; durations are counted from here."""
     left_ms: int | None = None
     """How long after that the deadline is; None without one."""
+    deadline_ms: int | None = None
+    """The deadline itself."""
+    authenticated_user: str | None = None
+    authenticated_roles: str | None = None
+    assumed_role: str | None = None
+    attributes: str | None = None
     history: tuple[Checkpoint, ...] = ()
     """Ordered by (completed_at_ms, place)."""
 

@@ -47,6 +47,12 @@ class StartWorkflow:
     """The instant at which it is cancelled, in place of a timeout."""
     partition_key: str | None = None
     schedule_name: str | None = None
+    parent_id: str | None = None
+    authenticated_user: str | None = None
+    authenticated_roles: str | None = None
+    """A JSON array of names."""
+    attributes: str | None = None
+    """A JSON object, by which it can be found."""
     app_version: str | None = None
     lease: Lease | None = None
 

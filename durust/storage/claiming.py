@@ -93,7 +93,7 @@ class Claiming:
             *granted, told = answer
             for row in granted:
                 findings.take(row, has_grant=True)
-            last_key, state, wait_ms, has_more = told[3], told[7], told[10], told[12]
+            last_key, state, wait_ms, has_more = told[3], told[7], told[10], told[-1]
             if state != "held":
                 findings.again_seconds.append(
                     TAKEN_SECONDS_MIN + (TAKEN_SECONDS_MAX - TAKEN_SECONDS_MIN) * clock.jitter()

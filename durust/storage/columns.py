@@ -172,6 +172,10 @@ def start_workflows(writes: Sequence[StartWorkflow]) -> Params:
         "deadlines": numbers(write.deadline_ms for write in writes),
         "partitions": texts(write.partition_key for write in writes),
         "schedules": texts(write.schedule_name for write in writes),
+        "parents": texts(write.parent_id for write in writes),
+        "users": texts(write.authenticated_user for write in writes),
+        "roles": texts(write.authenticated_roles for write in writes),
+        "attributes": texts(write.attributes for write in writes),
         "inputs": texts(write.inputs for write in writes),
     }
 

@@ -138,6 +138,11 @@ class Claim:
                 created_at_ms=claimed.created_at_ms,
                 now_ms=now,
                 left_ms=None if claimed.deadline_ms is None else claimed.deadline_ms - now,
+                deadline_ms=claimed.deadline_ms,
+                authenticated_user=claimed.authenticated_user,
+                authenticated_roles=claimed.authenticated_roles,
+                assumed_role=claimed.assumed_role,
+                attributes=claimed.attributes,
                 history=steps_of(self._tables, claimed.workflow_id),
             )
         )

@@ -12,6 +12,7 @@ from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, VersionRow, WorkflowRow
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
+from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Adopted,
@@ -82,6 +83,22 @@ class Grant:
     ended_at_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message on its way, or one that was received."""
+
+    seq: int
+    """Its place in the order of all messages."""
+    message_id: str
+    destination: str
+    topic: str
+    text: str
+    serialization: str | None
+    created_at_ms: int
+    consumed_by: int | None = None
+    """The place at which it was received; None while it waits."""
+
+
 @dataclass(slots=True)
 class Version:
     """A registered version."""
@@ -103,6 +120,12 @@ class Tables:
     queues: dict[str, QueueRow] = field(default_factory=dict)
     debounced: dict[str, int | None] = field(default_factory=dict)
     """The debounced workflows, each with the instant until which it waits at the latest."""
+    messages: dict[str, Message] = field(default_factory=dict)
+    events: dict[str, dict[str, StoredValue]] = field(default_factory=dict)
+    """By workflow and key: the latest value."""
+    event_history: dict[str, dict[tuple[int, str], StoredValue]] = field(default_factory=dict)
+    """By workflow, place and key: each value that was set."""
+    streams: dict[str, dict[str, list[StreamEntry]]] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     """The workflows that were started under a budget; when they go on they do not start again."""
@@ -203,7 +226,13 @@ class Tables:
             deadline_ms=write.deadline_ms if lease is None else deadline(write.deadline_ms, write.timeout_ms, now),
             partition_key=write.partition_key,
             schedule_name=write.schedule_name,
-            parent_id=None,
+            parent_id=write.parent_id,
+            authenticated_user=write.authenticated_user,
+            authenticated_roles=write.authenticated_roles,
+            assumed_role=None,
+            attributes=write.attributes,
+            forked_from=None,
+            was_forked_from=False,
             serialization=write.serialization,
             inputs=write.inputs,
         )
@@ -230,6 +259,10 @@ class Tables:
                 deadline_ms=start.deadline_ms,
                 partition_key=start.partition_key,
                 schedule_name=start.schedule_name,
+                parent_id=start.parent_id,
+                authenticated_user=start.authenticated_user,
+                authenticated_roles=start.authenticated_roles,
+                attributes=start.attributes,
                 delay_until_ms=_earlier(until, self.debounced[waiting.workflow_id]),
                 updated_at_ms=self.now_ms,
             )
@@ -556,8 +589,10 @@ class Tables:
 
     def forget(self, workflow_id: str) -> None:
         """Remove a workflow with all that is its own."""
-        for table in (self.workflows, self.history, self.waits, self.debounced):
+        own = (self.workflows, self.history, self.waits, self.debounced, self.events, self.event_history, self.streams)
+        for table in own:
             table.pop(workflow_id, None)
+        self.messages = {key: one for key, one in self.messages.items() if one.destination != workflow_id}
         self.started.discard(workflow_id)
 
     def long_dead(self, app_name: str, seconds: float) -> list[str]:

@@ -25,8 +25,9 @@ Row = Sequence[Any]
 
 def workflow(row: Row) -> WorkflowRow:
     """Return a workflow, with its values where the row goes on behind the serialization."""
-    workflow_id, name, status, *rest = row
-    return WorkflowRow(workflow_id, name, recorded(status), *rest)
+    found = WorkflowRow(*row)
+    # SQLite knows no truth but numbers.
+    return replace(found, status=recorded(found.status), was_forked_from=bool(found.was_forked_from))
 
 
 def checkpoint(row: Row) -> Checkpoint:

@@ -275,6 +275,10 @@ def _start_values(write: StartWorkflow) -> dict[str, Param]:
         "deadline": write.deadline_ms,
         "partition": write.partition_key,
         "schedule": write.schedule_name,
+        "parent": write.parent_id,
+        "user": write.authenticated_user,
+        "roles": write.authenticated_roles,
+        "attributes": write.attributes,
     }
 
 

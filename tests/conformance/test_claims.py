@@ -332,3 +332,14 @@ def test_a_direct_start_that_crashed_counts_two_attempts_when_it_is_claimed(prov
 
     assert again.attempts == 2
     assert commit_one(provider, finish(again)) == Recorded()
+
+
+def test_a_claim_tells_for_whom_it_runs_and_until_when(provider: StateProvider) -> None:
+    said = {"authenticated_user": "ada", "authenticated_roles": '["admin"]', "attributes": '{"tier": 1}'}
+
+    claimed = make_claimed(provider, "a", deadline_ms=clock.now_ms() + 60_000, **said)
+
+    row = row_of(provider, "a")
+    assert {name: getattr(claimed, name) for name in said} == said == {name: getattr(row, name) for name in said}
+    assert claimed.deadline_ms == row.deadline_ms
+    assert (claimed.assumed_role, row.forked_from, row.was_forked_from, row.parent_id) == (None, None, False, None)

@@ -122,6 +122,10 @@ def everything(name: str, number: int) -> dict[str, Any]:
         "deadline_ms": number * 1_000_000,
         "partition_key": f"partition {number}",
         "schedule_name": f"schedule {number}",
+        "parent_id": f"parent {number}",
+        "authenticated_user": f"user {number}",
+        "authenticated_roles": f'["role {number}"]',
+        "attributes": f'{{"number": {number}}}',
         "app_version": f"v{number}",
         "creator": f"{name} {number}",
     }

@@ -305,6 +305,7 @@ class Walk:
                         created_at_ms=0,
                         now_ms=0,
                         left_ms=claimed.left_ms and claimed.left_ms > 0,
+                        deadline_ms=claimed.deadline_ms and 1,
                         history=(),
                     ),
                     [self.step(side, step) for step in claimed.history],

@@ -9,10 +9,11 @@ import pytest
 
 from durust import clock
 from durust.engine import watcher as watcher_module
-from durust.engine.watcher import FIRST_LOOK_SECONDS, REST_SECONDS_MIN, Ending, Watcher
+from durust.engine.watcher import FIRST_LOOK_SECONDS, REST_SECONDS_MIN, Watcher
 from durust.errors import ProviderUnavailable, WorkflowNotFound
 from durust.model.records import Lease
 from durust.model.status import Status
+from durust.model.waits import Ending
 from durust.storage.memory import InMemoryProvider
 from tests.conformance.builders import commit, finish, make_enqueued, make_started
 from tests.support.line import Line

@@ -327,14 +327,16 @@ with live as materialized (
            %(ids)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[], %(dedups)s::text[],
            %(delays)s::bigint[], %(versions)s::text[], %(apps)s::text[], %(formats)s::text[], %(creators)s::text[],
            %(executors)s::text[], %(tokens)s::text[], %(timeouts)s::bigint[], %(deadlines)s::bigint[],
-           %(partitions)s::text[], %(schedules)s::text[], %(inputs)s::text[]) with ordinality
+           %(partitions)s::text[], %(schedules)s::text[], %(parents)s::text[], %(users)s::text[], %(roles)s::text[],
+           %(attributes)s::text[], %(inputs)s::text[]) with ordinality
            as i(id, name, queue, priority, dedup, delay, version, app, format, creator, executor, token, timeout,
-                deadline, partition, schedule, inputs, place)
+                deadline, partition, schedule, parent, "user", roles, attributes, inputs, place)
 ), started as (
     insert into dbos.workflow_status (
         workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
         application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at,
-        workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name)
+        workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id,
+        authenticated_user, authenticated_roles, attributes)
     select i.id,
            case when i.executor is not null then 'PENDING' when i.delay > 0 then 'DELAYED' else 'ENQUEUED' end,
            i.name, i.queue, i.priority, i.dedup, case when i.delay > 0 then m.ms + i.delay end, i.version,
@@ -342,7 +344,7 @@ with live as materialized (
            i.timeout,
            coalesce(i.deadline, case when i.executor is not null and i.timeout is not null
                                      then m.ms + least(i.timeout, 9223372036854775807 - m.ms) end),
-           i.partition, i.schedule
+           i.partition, i.schedule, i.parent, i."user", i.roles, i.attributes::jsonb
       from input i
      cross join moment m
      where i.executor is null or i.executor in (select l.executor_id from live l)
@@ -409,10 +411,11 @@ with input as materialized (
       from unnest(
            %(ids)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[], %(dedups)s::text[],
            %(versions)s::text[], %(apps)s::text[], %(formats)s::text[], %(creators)s::text[], %(timeouts)s::bigint[],
-           %(deadlines)s::bigint[], %(partitions)s::text[], %(schedules)s::text[], %(inputs)s::text[],
-           %(periods)s::bigint[], %(limits)s::bigint[])
+           %(deadlines)s::bigint[], %(partitions)s::text[], %(schedules)s::text[], %(parents)s::text[],
+           %(users)s::text[], %(roles)s::text[], %(attributes)s::text[], %(inputs)s::text[], %(periods)s::bigint[],
+           %(limits)s::bigint[])
            as i(id, name, queue, priority, dedup, version, app, format, creator, timeout, deadline, partition, schedule,
-                inputs, period, most)
+                parent, "user", roles, attributes, inputs, period, most)
 ), own as materialized (
     select i.creator, w.workflow_uuid
       from input i
@@ -451,7 +454,8 @@ with input as materialized (
        set delay_until_epoch_ms = least(m.ms + i.period, w.debounce_deadline_epoch_ms), creator_xid = i.creator,
            application_name = i.app, application_version = i.version, serialization = i.format, priority = i.priority,
            workflow_timeout_ms = i.timeout, workflow_deadline_epoch_ms = i.deadline, queue_partition_key = i.partition,
-           schedule_name = i.schedule, updated_at = m.ms
+           schedule_name = i.schedule, parent_workflow_id = i.parent, authenticated_user = i."user",
+           authenticated_roles = i.roles, attributes = i.attributes::jsonb, updated_at = m.ms
       from waiting i
      cross join moment m
      where w.workflow_uuid = i.workflow_uuid
@@ -460,9 +464,11 @@ with input as materialized (
     insert into dbos.workflow_status (
         workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
         application_name, serialization, creator_xid, recovery_attempts, created_at, updated_at, workflow_timeout_ms,
-        workflow_deadline_epoch_ms, queue_partition_key, schedule_name, is_debounced, debounce_deadline_epoch_ms)
+        workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id, authenticated_user,
+        authenticated_roles, attributes, is_debounced, debounce_deadline_epoch_ms)
     select i.id, 'DELAYED', i.name, i.queue, i.priority, i.dedup, m.ms + least(i.period, i.most), i.version, i.app,
-           i.format, i.creator, 0, m.ms, m.ms, i.timeout, i.deadline, i.partition, i.schedule, true, m.ms + i.most
+           i.format, i.creator, 0, m.ms, m.ms, i.timeout, i.deadline, i.partition, i.schedule, i.parent, i."user",
+           i.roles, i.attributes::jsonb, true, m.ms + i.most
       from input i
      cross join moment m
      where i.creator not in (select o.creator from own o) and i.creator not in (select f.creator from found f)
@@ -881,7 +887,8 @@ select (select d.workflow_uuid from dbos.workflow_status d
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization
   from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(executors)s::text[]) with ordinality
        as i(id, queue, dedup, executor, number)
   left join dbos.workflow_status w on w.workflow_uuid = i.id
@@ -897,7 +904,8 @@ select (select o.workflow_uuid from dbos.workflow_status o where o.creator_xid =
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization
   from unnest(
        %(ids)s::text[], %(queues)s::text[], %(dedups)s::text[], %(names)s::text[], %(apps)s::text[],
        %(creators)s::text[]) with ordinality
@@ -966,15 +974,19 @@ with me as materialized (
      where w.workflow_uuid = p.workflow_uuid and coalesce(w.status, '') = 'ENQUEUED'
     returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
               w.queue_name, w.application_version, w.created_at, m.ms, p.number, w.priority,
-              w.workflow_deadline_epoch_ms - m.ms as left_ms, p.may_have_run
+              w.workflow_deadline_epoch_ms - m.ms as left_ms, w.workflow_deadline_epoch_ms, w.authenticated_user,
+              w.authenticated_roles, w.assumed_role, w.attributes::text as attributes, p.may_have_run
 )
 (select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
-        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
+        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms,
+        c.workflow_deadline_epoch_ms, c.authenticated_user, c.authenticated_roles, c.assumed_role, c.attributes,
+        c.may_have_run
    from claimed c
    left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
   order by c.number, c.priority, c.created_at, c.workflow_uuid)
  union all
-select null, null, null, null, null, null, null, q.name, null, null, null, null, q.is_budgeted
+select null, null, null, null, null, null, null, q.name, null, null, null, null, null, null, null, null, null,
+       q.is_budgeted
   from asked q
  where (q.is_budgeted or q.worker_concurrency is not null)
    and exists (select from dbos.workflow_status v where v.status = 'ENQUEUED' and v.queue_name = q.name)
@@ -1149,14 +1161,17 @@ with recursive me as materialized (
      where w.workflow_uuid = p.workflow_uuid
     returning w.workflow_uuid, w.executor_id, w.owner_xid, w.name, w.inputs, w.serialization, w.recovery_attempts,
               w.queue_name, w.application_version, w.created_at, m.ms, w.workflow_deadline_epoch_ms - m.ms as left_ms,
-              w.priority, p.may_have_run, p.is_start, p.partition
+              w.workflow_deadline_epoch_ms, w.authenticated_user, w.authenticated_roles, w.assumed_role,
+              w.attributes::text as attributes, w.priority, p.may_have_run, p.is_start, p.partition
 ), granted as (
     insert into durust.grants (workflow_id, token, queue, partition, executor_id, granted_at, is_start)
     select c.workflow_uuid, c.owner_xid, %(queue)s, c.partition, c.executor_id, c.ms, c.is_start
       from claimed c
 )
 (select c.workflow_uuid, c.executor_id, c.owner_xid, c.name, coalesce(i.inputs, c.inputs), c.serialization,
-        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms, c.may_have_run
+        c.recovery_attempts, c.queue_name, c.application_version, c.created_at, c.ms, c.left_ms,
+        c.workflow_deadline_epoch_ms, c.authenticated_user, c.authenticated_roles, c.assumed_role, c.attributes,
+        c.may_have_run
    from claimed c
    left join dbos.workflow_input i on i.workflow_uuid = c.workflow_uuid
   order by c.priority, c.created_at, c.workflow_uuid)
@@ -1171,7 +1186,7 @@ select null, null, null, (select max(k.key) from keys k), null, null, null, curr
             then greatest(0, ceil(least(
                      (select min(b.first) + r.span from begun b), (select min(b.partition_first) + r.partition_span
                         from begun b)) - m.ms))::bigint end,
-       null,
+       null, null, null, null, null, null,
        (select max(k.number) = %(keys)s from keys k where k.key is not null)
   from moment m
   left join room r on true
@@ -1408,7 +1423,8 @@ returning e.executor_id
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization,
        case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
        case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
        case when %(load_output)s::boolean then coalesce(o.error, w.error) end

@@ -185,13 +185,14 @@ select m.ms, s.schedule_id, s.schedule_name, s.workflow_name, s.schedule, s.cron
 insert into workflow_status (
     workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
     application_name, serialization, creator_xid, executor_id, owner_xid, recovery_attempts, created_at, updated_at,
-    workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name)
+    workflow_timeout_ms, workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id,
+    authenticated_user, authenticated_roles, attributes)
 select :id,
        case when :executor is not null then 'PENDING' when :delay > 0 then 'DELAYED' else 'ENQUEUED' end,
        :name, :queue, :priority, :dedup, case when :delay > 0 then :now + :delay end, :version,
        :app, :format, :creator, :executor, :token, :executor is not null, :now, :now, :timeout,
        coalesce(:deadline, case when :executor is not null then :now + min(:timeout, 9223372036854775807 - :now) end),
-       :partition, :schedule
+       :partition, :schedule, :parent, :user, :roles, :attributes
  where :executor is null
     or exists (select 1 from durust_executors e where e.executor_id = :executor and e.state = 'LIVE')
 on conflict do nothing
@@ -214,7 +215,8 @@ update workflow_status
    set delay_until_epoch_ms = min(:now + :period, coalesce(debounce_deadline_epoch_ms, :now + :period)),
        creator_xid = :creator, application_name = :app, application_version = :version, serialization = :format,
        priority = :priority, workflow_timeout_ms = :timeout, workflow_deadline_epoch_ms = :deadline,
-       queue_partition_key = :partition, schedule_name = :schedule, updated_at = :now
+       queue_partition_key = :partition, schedule_name = :schedule, parent_workflow_id = :parent,
+       authenticated_user = :user, authenticated_roles = :roles, attributes = :attributes, updated_at = :now
  where queue_name = :queue and deduplication_id = :dedup and status = 'DELAYED' and is_debounced = 1
    and name = :name and (application_name = :app or application_name is null)
 returning workflow_uuid
@@ -223,10 +225,12 @@ returning workflow_uuid
 insert into workflow_status (
     workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
     application_name, serialization, creator_xid, recovery_attempts, created_at, updated_at, workflow_timeout_ms,
-    workflow_deadline_epoch_ms, queue_partition_key, schedule_name, is_debounced, debounce_deadline_epoch_ms)
+    workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id, authenticated_user,
+    authenticated_roles, attributes, is_debounced, debounce_deadline_epoch_ms)
 values (
     :id, 'DELAYED', :name, :queue, :priority, :dedup, min(:now + :period, coalesce(:latest, :now + :period)), :version,
-    :app, :format, :creator, 0, :now, :now, :timeout, :deadline, :partition, :schedule, 1, :latest)
+    :app, :format, :creator, 0, :now, :now, :timeout, :deadline, :partition, :schedule, :parent, :user, :roles,
+    :attributes, 1, :latest)
 on conflict do nothing
 returning workflow_uuid
 
@@ -381,7 +385,8 @@ select (select d.workflow_uuid from workflow_status d where d.queue_name = :queu
        w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes, w.forked_from, w.was_forked_from, w.serialization
   from (select 1)
   left join workflow_status w on w.workflow_uuid = :id
 
@@ -429,7 +434,8 @@ update workflow_status
 returning priority, created_at, workflow_uuid, executor_id, owner_xid, name,
           coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
           serialization, recovery_attempts, queue_name, application_version, created_at, :now,
-          workflow_deadline_epoch_ms - :now
+          workflow_deadline_epoch_ms - :now, workflow_deadline_epoch_ms, authenticated_user, authenticated_roles,
+          assumed_role, attributes
 
 -- name: find_waiting
 select 1 from workflow_status w where w.status = 'ENQUEUED' and w.queue_name = :queue limit 1
@@ -512,7 +518,8 @@ update workflow_status
 returning workflow_uuid, executor_id, owner_xid, name,
           coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
           serialization, recovery_attempts, queue_name, application_version, created_at, :now,
-          workflow_deadline_epoch_ms - :now
+          workflow_deadline_epoch_ms - :now, workflow_deadline_epoch_ms, authenticated_user, authenticated_roles,
+          assumed_role, attributes
 
 -- name: find_live
 select 1 from durust_executors e
@@ -734,7 +741,8 @@ with picked (id) as (
 select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
        w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
        w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.serialization,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes, w.forked_from, w.was_forked_from, w.serialization,
        case when :load_input then coalesce(i.inputs, w.inputs) end,
        case when :load_output then coalesce(o.output, w.output) end,
        case when :load_output then coalesce(o.error, w.error) end
