@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import QueueDefinition
 from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.schedule_writes import (
@@ -365,6 +366,8 @@ APPLY_ORDER: tuple[type, ...] = (
     SetDelay,
     RecordStep,
     RecordSleep,
+    SetEvent,
+    AppendStream,
     FinishWorkflow,
     ParkWorkflow,
     HandBack,
@@ -378,7 +381,7 @@ APPLY_ORDER: tuple[type, ...] = (
     Retire,
 )
 
-RunWrite = RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow
+RunWrite = RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow
 VersionWrite = StoreVersion | PromoteVersion | AdoptWorkflows
 Write = (
     StartWorkflow
@@ -494,5 +497,5 @@ class Adopted:
     queues: frozenset[str]
 
 
-RunOutcome = Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused
+RunOutcome = Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused | Closed
 Outcome = RunOutcome | Alive | Released | Adopted | ScheduleOutcome

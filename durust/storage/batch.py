@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
+from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import (
     DeleteSchedule,
     Fired,
@@ -193,7 +194,7 @@ def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
     return {}
 
 
-_GUARDED = (RecordStep, RecordSleep, FinishWorkflow, ParkWorkflow, HandBack, ExpireWorkflow)
+_GUARDED = (RecordStep, RecordSleep, SetEvent, AppendStream, FinishWorkflow, ParkWorkflow, HandBack, ExpireWorkflow)
 
 
 def _key_of(write: Any) -> Any:
@@ -220,9 +221,11 @@ def _explain(write: RunWrite, row: Row) -> Outcome | None:
     status, executor_id, token, left_ms, is_chained, *record = row
     lease = write.lease
     standing = None if record[0] is None else rows.checkpoint(record)
-    if isinstance(write, RecordStep | RecordSleep) and standing is not None and standing.claim == lease.token:
+    if standing is not None and standing.claim == lease.token:
         if isinstance(write, RecordSleep) and standing.name == write.name:
             return Recorded(output=standing.output)
+        if isinstance(write, Publication) and standing.name == write.name:
+            return Recorded()
         if isinstance(write, RecordStep) and standing == _record_of(write):
             return Recorded()
     if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
@@ -414,7 +417,13 @@ def _by_key(writes: Iterable[Any], key: Callable[[Any], str]) -> list[Any]:
     return list({key(write): write for write in writes}.values())
 
 
-def _place_of(write: RecordStep | RecordSleep) -> tuple[str, int]:
+def _appended(found: Group, results: Results) -> Answers:
+    """Answer what came back: recorded, or behind the end of its stream."""
+    came_back = {(row[0], row[1]): Closed() if row[2] else _RECORDED for row in results[0]}
+    return {index: came_back[key] for index, write in found if (key := _place_of(write)) in came_back}
+
+
+def _place_of(write: RecordStep | RecordSleep | Publication) -> tuple[str, int]:
     return write.lease.workflow_id, write.place
 
 
@@ -545,6 +554,16 @@ _KINDS: dict[type, _Kind] = {
         key=_place_of,
         calls=lambda writes: [Call(SQL.record_sleeps, columns.record_sleeps(writes), is_hot=True)],
         read=_by_place,
+    ),
+    SetEvent: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.set_events, columns.publish(writes), is_hot=True)],
+        read=_by_place,
+    ),
+    AppendStream: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.append_streams, columns.publish(writes), is_hot=True)],
+        read=_appended,
     ),
     FinishWorkflow: _Kind(
         key=_id_of,

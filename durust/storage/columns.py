@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
+from durust.model.publications import AppendStream, Publication, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
 from durust.model.writes import (
@@ -207,7 +208,7 @@ def _leases(leases: Sequence[Lease]) -> Params:
     }
 
 
-def _chained(writes: Sequence[RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow]) -> Params:
+def _chained(writes: Sequence[RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow]) -> Params:
     return _leases([write.lease for write in writes]) | {"afters": numbers(write.after for write in writes)}
 
 
@@ -231,6 +232,19 @@ def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
         "names": texts(write.name for write in writes),
         "lasting": numbers(milliseconds(write.seconds) for write in writes),
         "floors": numbers(write.not_before_ms for write in writes),
+    }
+
+
+def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
+    """Return the columns of events that are set, or of values that are appended to streams."""
+    return _chained(writes) | {
+        "places": numbers(write.place for write in writes),
+        "names": texts(write.name for write in writes),
+        "keys": texts(write.key for write in writes),
+        "texts": texts(write.text for write in writes),
+        "formats": texts(write.serialization for write in writes),
+        "started": numbers(write.started_at_ms for write in writes),
+        "completed": numbers(write.completed_at_ms for write in writes),
     }
 
 
@@ -308,7 +322,9 @@ def classify_runs(writes: Sequence[RunWrite]) -> Params:
     """Return the columns that ask what stands for the writes of runs."""
     return {
         "ids": texts(write.lease.workflow_id for write in writes),
-        "places": numbers(write.place if isinstance(write, RecordStep | RecordSleep) else None for write in writes),
+        "places": numbers(
+            write.place if isinstance(write, RecordStep | RecordSleep | Publication) else None for write in writes
+        ),
         "afters": numbers(None if isinstance(write, HandBack | ExpireWorkflow) else write.after for write in writes),
     }
 

@@ -33,6 +33,7 @@ from durust.model.records import (
 )
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
+from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
 from durust.storage import debounces
 from durust.storage.listening import LocalListener
@@ -208,6 +209,16 @@ class InMemoryProvider:
         with self._lock:
             self._demand_open()
             return {key: steps_of(self._tables, key) for key in workflow_ids}
+
+    def events(self, workflow_id: str) -> dict[str, StoredValue]:
+        with self._lock:
+            self._demand_open()
+            return dict(sorted(self._tables.events.get(workflow_id, {}).items()))
+
+    def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
+        with self._lock:
+            self._demand_open()
+            return {key: tuple(found) for key, found in sorted(self._tables.streams.get(workflow_id, {}).items())}
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:

@@ -8,11 +8,12 @@ from typing import assert_never
 
 from durust import clock
 from durust.model.filters import Scope
+from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, VersionRow, WorkflowRow
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import STREAM_CLOSED, StoredValue, StreamEntry
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Adopted,
@@ -150,6 +151,10 @@ class Tables:
                 return self._set_delay(write)
             case RecordStep() | RecordSleep():
                 return self._record(write)
+            case SetEvent():
+                return self._set_event(write)
+            case AppendStream():
+                return self._append(write)
             case FinishWorkflow():
                 return self._finish(write)
             case ParkWorkflow():
@@ -302,7 +307,7 @@ class Tables:
             self.workflows[row.workflow_id] = replace(row, delay_until_ms=until, updated_at_ms=self.now_ms)
         return Recorded()
 
-    def _record(self, write: RecordStep | RecordSleep) -> Outcome:
+    def _record(self, write: RecordStep | RecordSleep | Publication) -> Outcome:
         new = _checkpoint(write, self.now_ms)
         history = self.history.setdefault(write.lease.workflow_id, {})
         old = history.get(write.place)
@@ -316,6 +321,33 @@ class Tables:
             return HistoryLost()
         history[write.place] = new
         return Recorded(output=new.output if isinstance(write, RecordSleep) else None)
+
+    def _set_event(self, write: SetEvent) -> Outcome:
+        workflow_id = write.lease.workflow_id
+        is_new = write.place not in self.history.get(workflow_id, {})
+        outcome = self._record(write)
+        if is_new and isinstance(outcome, Recorded):
+            value = StoredValue(write.text, write.serialization)
+            kept = self.event_history.setdefault(workflow_id, {})
+            kept[write.place, write.key] = value
+            if write.place == max(place for place, key in kept if key == write.key):
+                self.events.setdefault(workflow_id, {})[write.key] = value
+        return outcome
+
+    def _append(self, write: AppendStream) -> Outcome:
+        workflow_id = write.lease.workflow_id
+        stream = self.streams.get(workflow_id, {}).get(write.key, [])
+        is_new = write.place not in self.history.get(workflow_id, {})
+        is_closed = bool(stream) and stream[-1].is_end
+        if is_closed and write.text is not None and is_new:
+            stands = self._fenced(write.lease)
+            return stands or (HistoryLost() if self._is_lost(write) else Closed())
+        outcome = self._record(write)
+        if is_new and isinstance(outcome, Recorded) and not is_closed:
+            text = STREAM_CLOSED if write.text is None else write.text
+            entry = StreamEntry(len(stream), text, write.serialization, write.place)
+            self.streams.setdefault(workflow_id, {})[write.key] = [*stream, entry]
+        return outcome
 
     def _finish(self, write: FinishWorkflow) -> Outcome:
         row = self.workflows.get(write.lease.workflow_id)
@@ -419,7 +451,7 @@ class Tables:
         is_mine = (row.executor_id, row.token) == (lease.executor_id, lease.token)
         return None if is_mine else Fenced(row.executor_id)
 
-    def _is_lost(self, write: RecordStep | RecordSleep | FinishWorkflow | ParkWorkflow) -> bool:
+    def _is_lost(self, write: RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow) -> bool:
         """Answer the chain condition: the record that the run saw committed last still stands."""
         return write.after is not None and write.after not in self.history.get(write.lease.workflow_id, {})
 
@@ -638,7 +670,7 @@ def deadline(standing_ms: int | None, timeout_ms: int | None, now_ms: int) -> in
     return min(now_ms + timeout_ms, _INT8_MAX)
 
 
-def _checkpoint(write: RecordStep | RecordSleep, now_ms: int) -> Checkpoint:
+def _checkpoint(write: RecordStep | RecordSleep | Publication, now_ms: int) -> Checkpoint:
     token = write.lease.token
     if isinstance(write, RecordStep):
         return Checkpoint(
@@ -651,12 +683,15 @@ def _checkpoint(write: RecordStep | RecordSleep, now_ms: int) -> Checkpoint:
             completed_at_ms=write.completed_at_ms,
             claim=token,
         )
+    if isinstance(write, SetEvent | AppendStream):
+        times = (write.started_at_ms, write.completed_at_ms)
+        return Checkpoint(write.place, write.name, None, None, PORTABLE, None, *times, token)
     now = max(now_ms, write.not_before_ms)
     until = now + round(write.seconds * 1000)
     return Checkpoint(write.place, write.name, f"{until / 1000:.3f}", None, PORTABLE, None, now, until, token)
 
 
-def _is_retry(write: RecordStep | RecordSleep, old: Checkpoint, new: Checkpoint) -> bool:
+def _is_retry(write: RecordStep | RecordSleep | Publication, old: Checkpoint, new: Checkpoint) -> bool:
     """Tell whether *old* is this very write, made before by the same run."""
     if isinstance(write, RecordStep):
         return old == new

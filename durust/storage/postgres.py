@@ -30,6 +30,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.waits import StoredValue, StreamEntry
 from durust.storage import announcements, columns, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
@@ -455,6 +456,14 @@ class PostgresProvider:
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         [found] = self._run([Call(SQL.read_history, {"ids": columns.texts(workflow_ids)}, is_hot=True)])
         return rows.histories(workflow_ids, found)
+
+    def events(self, workflow_id: str) -> dict[str, StoredValue]:
+        [found] = self._run([Call(SQL.list_events, {"id": workflow_id})])
+        return rows.events(found)
+
+    def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
+        [found] = self._run([Call(SQL.list_streams, {"id": workflow_id})])
+        return rows.streams(found)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])

@@ -18,6 +18,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 
 
@@ -102,6 +103,12 @@ class StateProvider(Protocol):
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         """Read the recorded steps of workflows, ordered by (completed_at_ms, place); an unknown id has none."""
+
+    def events(self, workflow_id: str) -> dict[str, StoredValue]:
+        """Read the events of a workflow, each with its latest value; an unknown id has none."""
+
+    def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
+        """Read the streams of a workflow whole, each in its order; an unknown id has none."""
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         """Read workflow rows."""

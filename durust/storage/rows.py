@@ -19,6 +19,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.status import recorded
+from durust.model.waits import StoredValue, StreamEntry
 
 Row = Sequence[Any]
 
@@ -41,6 +42,19 @@ def histories(ids: Iterable[str], rows: Iterable[Row]) -> dict[str, tuple[Checkp
     for workflow_id, *rest in rows:
         steps[workflow_id].append(checkpoint(rest))
     return {workflow_id: tuple(recorded) for workflow_id, recorded in steps.items()}
+
+
+def events(found: Iterable[Row]) -> dict[str, StoredValue]:
+    """Return the values of events by their keys."""
+    return {key: StoredValue(text, serialization) for key, text, serialization in found}
+
+
+def streams(found: Iterable[Row]) -> dict[str, tuple[StreamEntry, ...]]:
+    """Return streams by their keys, from rows in order."""
+    entries: dict[str, list[StreamEntry]] = {}
+    for key, *entry in found:
+        entries.setdefault(key, []).append(StreamEntry(*entry))
+    return {key: tuple(each) for key, each in entries.items()}
 
 
 def claimed(row: Row, *, has_grant: bool = False) -> Claimed:

@@ -28,6 +28,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.validity import refusal
+from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
 from durust.storage.halves import by_halves, is_too_large
@@ -402,6 +403,12 @@ class SqliteProvider:
         if not workflow_ids:
             return {}
         return rows.histories(workflow_ids, self._read(SQL.read_history, sqlite_filters.ids(workflow_ids)))
+
+    def events(self, workflow_id: str) -> dict[str, StoredValue]:
+        return rows.events(self._read(SQL.list_events, {"id": workflow_id}))
+
+    def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
+        return rows.streams(self._read(SQL.list_streams, {"id": workflow_id}))
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return [rows.workflow(row) for row in self._read(SQL.list_workflows, sqlite_filters.workflows(query))]

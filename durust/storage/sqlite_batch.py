@@ -9,8 +9,10 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
+from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import ENQUEUED, PENDING, recorded
+from durust.model.waits import STREAM_CLOSED
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
@@ -58,6 +60,9 @@ from durust.storage.links import Param, Row
 from durust.storage.statements import Statement
 
 SQL = statements.load("sqlite")
+
+# What the records of publications are written in, which hold nothing: the canonical name of plain JSON.
+PORTABLE = "portable_json"
 
 Params = Mapping[str, Param]
 
@@ -153,6 +158,51 @@ def _record_sleep(transaction: Transaction, write: RecordSleep) -> Outcome:
     return _explain(transaction, write) or Recorded()
 
 
+def _set_event(transaction: Transaction, write: SetEvent) -> Outcome:
+    if not transaction.change(SQL.record_steps, _published(write)):
+        return _explain(transaction, write) or Recorded()
+    values = _placed(write)
+    transaction.change(SQL.keep_events, values)
+    transaction.change(SQL.set_events, values)
+    return Recorded()
+
+
+def _append(transaction: Transaction, write: AppendStream) -> Outcome:
+    values = _placed(write)
+    [(offset, is_closed)] = transaction.rows(SQL.find_stream_ends, values)
+    if is_closed and write.text is not None:
+        return _explain(transaction, write) or Closed()
+    if not transaction.change(SQL.record_steps, _published(write)):
+        return _explain(transaction, write) or Recorded()
+    if not is_closed:
+        text = STREAM_CLOSED if write.text is None else write.text
+        transaction.change(SQL.append_streams, values | {"offset": offset, "text": text})
+    return Recorded()
+
+
+def _published(write: Publication) -> dict[str, Param]:
+    """Return the record of a publication, as the columns of a step."""
+    return _guard(write) | {
+        "place": write.place,
+        "name": write.name,
+        "output": None,
+        "error": None,
+        "format": PORTABLE,
+        "started": write.started_at_ms,
+        "completed": write.completed_at_ms,
+    }
+
+
+def _placed(write: Publication) -> dict[str, Param]:
+    return {
+        "id": write.lease.workflow_id,
+        "place": write.place,
+        "key": write.key,
+        "text": write.text,
+        "format": write.serialization,
+    }
+
+
 def _finish(transaction: Transaction, write: FinishWorkflow) -> Outcome:
     params: dict[str, Param] = {"status": str(write.status), "format": write.serialization}
     if not transaction.change(SQL.finish_workflows, _guard(write) | params):
@@ -220,7 +270,7 @@ def _guard(write: RunWrite) -> dict[str, Param]:
 
 def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
     """Return what stands for a run's write, or None when nothing speaks against it."""
-    place = write.place if isinstance(write, RecordStep | RecordSleep) else None
+    place = write.place if isinstance(write, RecordStep | RecordSleep | Publication) else None
     [(status, executor_id, token, left_ms, is_chained, *record)] = transaction.rows(
         SQL.classify_runs, {"after": None} | _guard(write) | {"place": place}
     )
@@ -229,6 +279,8 @@ def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
     if standing is not None and standing.claim == lease.token:
         if isinstance(write, RecordSleep) and standing.name == write.name:
             return Recorded(output=standing.output)
+        if isinstance(write, Publication) and standing.name == write.name:
+            return Recorded()
         if isinstance(write, RecordStep) and standing == _record_of(write):
             return Recorded()
     if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
@@ -462,6 +514,8 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     StartWorkflow: start,
     SetDelay: _set_delay,
     RecordSleep: _record_sleep,
+    SetEvent: _set_event,
+    AppendStream: _append,
     FinishWorkflow: _finish,
     ParkWorkflow: _park,
     HandBack: _hand_back,

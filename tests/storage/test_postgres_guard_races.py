@@ -26,6 +26,7 @@ from tests.conformance.builders import (
     row_of,
     want,
 )
+from tests.conformance.publishing import append, set_event
 from tests.storage.races import Actor, Race, Rows, cut
 
 Write = Callable[[Claimed], dict[str, Any]]
@@ -35,6 +36,8 @@ SHARE, UPDATE = "for share", "for no key update"
 STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
     "record_steps": (SQL.record_steps, SHARE, lambda run: columns.record_steps([record_step(run)])),
     "record_sleeps": (SQL.record_sleeps, SHARE, lambda run: columns.record_sleeps([record_sleep(run)])),
+    "set_events": (SQL.set_events, UPDATE, lambda run: columns.publish([set_event(run)])),
+    "append_streams": (SQL.append_streams, UPDATE, lambda run: columns.publish([append(run)])),
     "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: columns.finish_workflows([finish(run)])),
     "park_workflows": (SQL.park_workflows, UPDATE, lambda run: columns.park_workflows([park(run)])),
     "hand_back_workflows": (

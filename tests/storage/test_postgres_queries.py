@@ -24,6 +24,8 @@ COUNT_PLANS = Statement("count_plans", "select generic_plans, custom_plans from 
 BY_ID = [
     SQL.record_steps,
     SQL.record_sleeps,
+    SQL.set_events,
+    SQL.append_streams,
     SQL.finish_workflows,
     SQL.park_workflows,
     SQL.hand_back_workflows,

@@ -20,6 +20,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -100,6 +101,12 @@ class Line:
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         return self.pass_on("history", lambda: self.behind.history(workflow_ids))
+
+    def events(self, workflow_id: str) -> dict[str, StoredValue]:
+        return self.pass_on("events", lambda: self.behind.events(workflow_id))
+
+    def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
+        return self.pass_on("streams", lambda: self.behind.streams(workflow_id))
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return self.pass_on("workflows", lambda: self.behind.workflows(query))

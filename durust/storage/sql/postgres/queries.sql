@@ -588,6 +588,119 @@ select m.id, m.place, m.name, round((n.ms + m.lasting) / 1000.0, 3)::text, 'port
     on conflict (workflow_uuid, function_id) do nothing
 returning workflow_uuid, function_id, output
 
+-- name: set_events
+-- Whoever parks until an event comes locks the row that it is to come from, so the row is locked as for a change. The
+-- value stands only where its record was inserted: a batch that comes again changes nothing. Of several values of a key
+-- that of the highest place stands, whichever was committed last.
+with mine as materialized (
+    select i.*, w.application_name
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(keys)s::text[], %(texts)s::text[], %(formats)s::text[],
+                  %(started)s::bigint[], %(completed)s::bigint[]) with ordinality
+                  as i(id, token, executor, after, place, name, key, text, format, started, completed, number)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+), recorded as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+        application_name, durust_claim)
+    select m.id, m.place, m.name, 'portable_json', m.started, m.completed, m.application_name, m.token
+      from mine m
+        on conflict (workflow_uuid, function_id) do nothing
+    returning workflow_uuid, function_id
+), new as materialized (
+    select m.id, m.place, m.key, m.text, m.format
+      from recorded r
+      join mine m on m.id = r.workflow_uuid and m.place = r.function_id
+), kept as (
+    insert into dbos.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+    select n.id, n.place, n.key, n.text, n.format
+      from new n
+), stored as (
+    insert into dbos.workflow_events (workflow_uuid, key, value, serialization)
+    select distinct on (n.id, n.key) n.id, n.key, n.text, n.format
+      from new n
+     where not exists (
+           select from dbos.workflow_events_history h
+            where h.workflow_uuid = n.id and h.function_id > n.place and h.key = n.key)
+     order by n.id, n.key, n.place desc
+        on conflict (workflow_uuid, key) do update
+       set value = excluded.value, serialization = excluded.serialization
+)
+select r.workflow_uuid, r.function_id from recorded r
+
+-- name: append_streams
+-- Locked as in set_events. The row's lock also lets only one batch at a time ask for the end of a stream. A stream ends
+-- with the entry that is written here, or as other libraries of the family write it. What comes behind the end comes back
+-- as such, unless it is recorded already.
+with mine as materialized (
+    select i.*, w.application_name
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(keys)s::text[], %(texts)s::text[], %(formats)s::text[],
+                  %(started)s::bigint[], %(completed)s::bigint[]) with ordinality
+                  as i(id, token, executor, after, place, name, key, text, format, started, completed, number)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+), judged as materialized (
+    select m.*, e.last,
+           coalesce(e.value in ('"__DBOS_STREAM_CLOSED__"', '__DBOS_STREAM_CLOSED__'), false)
+           or coalesce(bool_or(m.text is null) over (
+               partition by m.id, m.key order by m.number rows between unbounded preceding and 1 preceding), false)
+           as is_closed
+      from mine m
+      left join lateral (
+           select s."offset" as last, s.value
+             from dbos.streams s
+            where s.workflow_uuid = m.id and s.key = m.key
+            order by s."offset" desc
+            limit 1) e on true
+     where (select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = m.id and o.function_id = m.place) is null
+), recorded as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+        application_name, durust_claim)
+    select j.id, j.place, j.name, 'portable_json', j.started, j.completed, j.application_name, j.token
+      from judged j
+     where j.text is null or not j.is_closed
+        on conflict (workflow_uuid, function_id) do nothing
+    returning workflow_uuid, function_id
+), appended as (
+    insert into dbos.streams (workflow_uuid, key, "offset", value, serialization, function_id, durust_key)
+    select j.id, j.key, coalesce(j.last, -1) + row_number() over (partition by j.id, j.key order by j.number),
+           coalesce(j.text, '"__DBOS_STREAM_CLOSED__"'), j.format, j.place, j.id || '/' || j.place || '/0'
+      from recorded r
+      join judged j on j.id = r.workflow_uuid and j.place = r.function_id
+     where not j.is_closed
+)
+select r.workflow_uuid, r.function_id, false from recorded r
+ union all
+select j.id, j.place, true from judged j where j.is_closed and j.text is not null
+
 -- name: finish_workflows
 -- Only the holder of the token may finish; a row comes back for each that did.
 with mine as materialized (
@@ -1417,6 +1530,18 @@ with gone as materialized (
 )
 delete from durust.executors e using gone g where e.executor_id = g.executor_id
 returning e.executor_id
+
+-- name: list_events
+select e.key, e.value, e.serialization
+  from dbos.workflow_events e
+ where e.workflow_uuid = %(id)s
+ order by e.key collate "C"
+
+-- name: list_streams
+select s.key, s."offset", s.value, s.serialization, s.function_id
+  from dbos.streams s
+ where s.workflow_uuid = %(id)s
+ order by s.key collate "C", s."offset"
 
 -- name: list_workflows
 -- A filter that is NULL falls away, because the statement is planned for its values each time.

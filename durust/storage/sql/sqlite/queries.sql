@@ -277,6 +277,33 @@ select :id, :place, :name, printf('%.3f', (max(:now, :floor) + :lasting) / 1000.
          where o.workflow_uuid = :id and o.function_id = :after) is not null)
 on conflict do nothing
 
+-- name: keep_events
+-- Each value by its place, for a fork that begins in between.
+insert into workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+values (:id, :place, :key, :text, :format)
+
+-- name: set_events
+-- Of several the one of the highest place stands, whichever was committed last.
+insert into workflow_events (workflow_uuid, key, value, serialization)
+select :id, :key, :text, :format
+ where not exists (
+       select 1 from workflow_events_history h
+        where h.workflow_uuid = :id and h.function_id > :place and h.key = :key)
+on conflict (workflow_uuid, key) do update set value = excluded.value, serialization = excluded.serialization
+
+-- name: find_stream_ends
+-- The offset of the next value, and whether the last one says that none follows: in the form that is written here, or as
+-- other libraries of the family write it.
+select coalesce(s."offset" + 1, 0), coalesce(s.value in ('"__DBOS_STREAM_CLOSED__"', '__DBOS_STREAM_CLOSED__'), 0)
+  from (select 1)
+  left join streams s
+    on s.workflow_uuid = :id and s.key = :key
+   and s."offset" = (select max(e."offset") from streams e where e.workflow_uuid = :id and e.key = :key)
+
+-- name: append_streams
+insert into streams (workflow_uuid, key, "offset", value, serialization, function_id, durust_key)
+values (:id, :key, :offset, :text, :format, :place, :id || '/' || :place || '/0')
+
 -- name: finish_workflows
 -- Only the holder of the token may finish.
 update workflow_status
@@ -728,6 +755,18 @@ delete from durust_executors
         order by e.ended_at, e.executor_id
         limit :limit)
 returning executor_id
+
+-- name: list_events
+select e.key, e.value, e.serialization
+  from workflow_events e
+ where e.workflow_uuid = :id
+ order by e.key
+
+-- name: list_streams
+select s.key, s."offset", s.value, s.serialization, s.function_id
+  from streams s
+ where s.workflow_uuid = :id
+ order by s.key, s."offset"
 
 -- name: list_workflows
 -- The ids come from the narrowest source that the filter allows; the other two branches are not even entered.
