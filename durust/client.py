@@ -28,6 +28,8 @@ from durust.model.writes import Outcome, StartWorkflow
 from durust.orders import Orders
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
+from durust.reader import Reader
+from durust.reading_verbs import AsyncReadingVerbs, ReadingVerbs
 from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
 from durust.schedules import Schedule, Schedules
 from durust.settings import Settings
@@ -35,7 +37,7 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(QueueVerbs, ScheduleVerbs):
+class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -302,6 +304,10 @@ class DurableClient(QueueVerbs, ScheduleVerbs):
         """Return the stored queues, by which a call is judged that none of their workers could take up."""
         return {row.name: row for row in self._outpost.provider.queues()}
 
+    def _reader_of(self, asked: str) -> Reader:
+        del asked
+        return Reader(self._outpost, self._codec)
+
     def _queues_of(self, asked: str) -> Queues:
         del asked
         return Queues(self._outpost.provider, self._settings.app_name)
@@ -344,11 +350,11 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs):
+class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = self._scheduling = client
+        self._client = self._blocking = self._scheduling = self._reading = client
 
     async def __aenter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ from durust.engine.drive import AwaitingDriver, BlockingDriver
 from durust.errors import InvalidArgument, NotInWorkflow, StepTimedOut
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
+from durust.publisher import Publisher, SyncPublisher
 from durust.routines import patches
 from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
 from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
@@ -98,7 +99,7 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context):
+class DurableContext(_Context, Publisher):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
@@ -218,7 +219,7 @@ class DurableContext(_Context):
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context):
+class SyncDurableContext(_Context, SyncPublisher):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from durust.admission import NO_OPTIONS, calls_of, checked, one_by_one
+from durust.codec import Codec
 from durust.context import make_context
 from durust.debouncing import Debounced, Startable
 from durust.decorators import Workflow, scheduled
@@ -38,6 +39,8 @@ from durust.orders import Orders
 from durust.queue import WorkflowQueue
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
+from durust.reader import Reader
+from durust.reading_verbs import AsyncReadingVerbs, ReadingVerbs
 from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
 from durust.schedules import Schedule, Schedules
 from durust.settings import Settings
@@ -50,7 +53,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(QueueVerbs, ScheduleVerbs):
+class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -561,17 +564,21 @@ class DurableEngine(QueueVerbs, ScheduleVerbs):
     def _queues_of(self, asked: str) -> Queues:
         return Queues(self._live(asked).provider, self._settings.app_name)
 
+    def _reader_of(self, asked: str) -> Reader:
+        chosen = self._settings
+        return Reader(self._live(asked), Codec(chosen.serializer, chosen.value_bytes_max))
+
     def _live(self, asked: str) -> Engine:
         if self._engine is None:
             raise NotLaunched(f"engine.{asked}")
         return self._engine
 
 
-class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs):
+class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = self._blocking = self._scheduling = engine
+        self._engine = self._blocking = self._scheduling = self._reading = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine

@@ -237,6 +237,33 @@ class StepCancelled(DurustError):
         return f"step {self.name!r} was cut short by the workflow's own code"
 
 
+class StreamClosed(DurustError):
+    """A value was written behind the end of a stream, and is not in it."""
+
+    def __init__(self, workflow_id: str, key: str) -> None:
+        super().__init__(workflow_id, key)
+        self.workflow_id, self.key = workflow_id, key
+
+    def __str__(self) -> str:
+        return f"stream {self.key!r} of workflow {self.workflow_id} was closed before this value"
+
+
+class StreamTimedOut(DurustError, TimeoutError):
+    """A stream brought no further value for as long as its reader would wait."""
+
+    def __init__(self, workflow_id: str, key: str, offset: int, seconds: float) -> None:
+        super().__init__()
+        # What `OSError`, the base of a `TimeoutError`, would make of them is something else.
+        self.args = (workflow_id, key, offset, seconds)
+        self.workflow_id, self.key, self.offset, self.seconds = workflow_id, key, offset, seconds
+
+    def __str__(self) -> str:
+        return (
+            f"stream {self.key!r} of workflow {self.workflow_id} brought no value at offset {self.offset} within "
+            f"{self.seconds:g} s"
+        )
+
+
 class MaxRecoveryAttemptsExceeded(DurustError):
     """The workflow was started again more often than its cap allows, so it was set aside."""
 

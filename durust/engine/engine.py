@@ -27,6 +27,7 @@ from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
 from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.publications import Publication
 from durust.model.queues import QueueDefinition
 from durust.model.records import Claimed, QueueRow, Swept
 from durust.model.status import Status
@@ -327,7 +328,7 @@ class Engine:
         for write, outcome in zip(writes, outcomes, strict=True):
             if not isinstance(outcome, Recorded):
                 continue
-            if isinstance(write, RecordStep | RecordSleep):
+            if isinstance(write, RecordStep | RecordSleep | Publication):
                 steps += 1
                 continue
             if hint := hint_of(write, outcome):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from durust.model.publications import Publication
 from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
 
 # Written in well under a second, also beside others. Several values of the largest size took longer together than a
@@ -21,6 +22,8 @@ def is_too_large(writes: Sequence[Write]) -> bool:
     for write in writes:
         if isinstance(write, RecordStep | FinishWorkflow):
             size += len(write.output or write.error or "")
+        elif isinstance(write, Publication):
+            size += len(write.text or "")
         elif isinstance(write, StartWorkflow):
             size += len(write.inputs or "")
         elif isinstance(write, DebounceWorkflow):

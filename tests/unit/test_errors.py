@@ -32,6 +32,8 @@ ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.ProviderUnavailable: ("sqlite://", "it is gone"),
     errors.ProviderMisuse: ("sqlite://", "it forked", "open it anew"),
     errors.SchemaMismatch: ("sqlite://", "100", "125"),
+    errors.StreamClosed: ("order-1", "tokens"),
+    errors.StreamTimedOut: ("order-1", "tokens", 3, 0.5),
     errors.RemoteError: ("Busy", "try later", 7, {"left": 1}),
 }
 
