@@ -197,6 +197,22 @@ class QueueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message to a workflow, as the database holds it."""
+
+    message_id: str
+    destination_id: str
+    topic: str | None
+    """None for a message without a topic."""
+    text: str
+    serialization: str | None
+    created_at_ms: int
+    is_consumed: bool = False
+    consumed_by: int | None = None
+    """The place of the receiver's record; None where another library consumed it without a word."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleRow:
     """One stored schedule, as this library or another one left it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+from durust.model.message_writes import Letter
 from durust.model.records import Lease, ScheduleRow
 from durust.model.schedule_writes import Tick
 from durust.model.status import Status
@@ -32,7 +33,8 @@ SECONDS_MAX = 1e11
 
 _ENDS = frozenset({Status.SUCCESS, Status.ERROR, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED})
 # Asked for each write of each batch, so the names are looked up once.
-_FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in (*APPLY_ORDER, Lease, Wait, ScheduleRow, Tick)}
+_KINDS = (*APPLY_ORDER, Lease, Letter, Wait, ScheduleRow, Tick)
+_FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in _KINDS}
 
 
 def refusal(write: Write) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import QueueDefinition
 from durust.model.records import Checkpoint, Lease, WorkflowRow
@@ -368,6 +369,9 @@ APPLY_ORDER: tuple[type, ...] = (
     RecordSleep,
     SetEvent,
     AppendStream,
+    RecordSend,
+    SendMessages,
+    ReceiveMessage,
     FinishWorkflow,
     ParkWorkflow,
     HandBack,
@@ -381,13 +385,16 @@ APPLY_ORDER: tuple[type, ...] = (
     Retire,
 )
 
-RunWrite = RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow
+PlacedWrite = RecordStep | RecordSleep | Publication | RecordSend | ReceiveMessage
+ChainedWrite = PlacedWrite | FinishWorkflow | ParkWorkflow
+RunWrite = ChainedWrite | HandBack | ExpireWorkflow
 VersionWrite = StoreVersion | PromoteVersion | AdoptWorkflows
 Write = (
     StartWorkflow
     | DebounceWorkflow
     | SetDelay
     | RunWrite
+    | SendMessages
     | VersionWrite
     | EndGrants
     | CancelWorkflow
@@ -410,7 +417,9 @@ class Recorded:
     now_ms: int = 0
     """The database's time at the write, where the write asks for it (a start); else 0."""
     output: str | None = None
-    """What the database computed for the record (a sleep's instant); else None."""
+    """What the database chose for the record (a sleep's instant, a message); else None."""
+    serialization: str | None = None
+    """How that is written, where it may be written in several ways (a message); else None."""
     workflow_id: str | None = None
     """The run that the write led to, where another may stand for it (a debounced start); else None."""
 
@@ -453,6 +462,14 @@ class HistoryLost:
 @dataclass(frozen=True, slots=True)
 class Missing:
     """There is no such row."""
+
+    workflow_id: str | None = None
+    """Which, where the write names several (messages); else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """What the write was to take is not there, so nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,5 +514,7 @@ class Adopted:
     queues: frozenset[str]
 
 
-RunOutcome = Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Duplicate | Refused | Closed
+RunOutcome = (
+    Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Nothing | Duplicate | Refused | Closed
+)
 Outcome = RunOutcome | Alive | Released | Adopted | ScheduleOutcome

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
-from durust.model.publications import AppendStream, Closed, Publication, SetEvent
+from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
+from durust.model.publications import AppendStream, Closed, SetEvent
 from durust.model.schedule_writes import (
     DeleteSchedule,
     Fired,
@@ -39,9 +40,11 @@ from durust.model.writes import (
     HandBack,
     HistoryLost,
     Missing,
+    Nothing,
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PlacedWrite,
     PromoteVersion,
     Recorded,
     RecordSleep,
@@ -60,8 +63,9 @@ from durust.model.writes import (
     Write,
     taken,
 )
-from durust.storage import columns, debounces, rows, schedule_columns, statements
+from durust.storage import columns, debounces, message_columns, rows, schedule_columns, statements
 from durust.storage.links import Call, Row
+from durust.storage.retries import RECORDED, own_retry
 
 SQL = statements.load("postgres")
 
@@ -71,8 +75,6 @@ ROUNDS_MAX = 64
 
 Run = Callable[[Sequence[Call]], list[list[Row]]]
 Results = list[list[Row]]
-# The answer to most writes, made once.
-_RECORDED = Recorded()
 # Some outcomes by the index of their write.
 Answers = dict[int, Outcome]
 Group = list[tuple[int, Any]]
@@ -129,11 +131,25 @@ def _send(run: Run, open_writes: Group) -> Answers:
     """Send the first write of each key in one transaction, and answer those that the statements answer."""
     groups = [(_KINDS[kind], group) for kind, group in _groups(open_writes)]
     calls = [kind.calls([write for _, write in group]) for kind, group in groups]
-    results = iter(run([call for each in calls for call in each]))
+    locks = _locks([write for _, group in groups for _, write in group])
+    results = iter(run([*locks, *(call for each in calls for call in each)])[len(locks) :])
     answers: Answers = {}
     for (kind, group), each in zip(groups, calls, strict=True):
         answers |= kind.read(group, [next(results) for _ in each])
     return answers
+
+
+def _locks(writes: list[Write]) -> list[Call]:
+    """Return what locks the rows of a batch that sends messages, and no call for any other batch.
+
+    Every other batch touches the rows of its own runs alone, or few enough in one statement.
+    """
+    letters = [letter for write in writes if isinstance(write, SendMessages | RecordSend) for letter in write.letters]
+    if not letters:
+        return []
+    ids = [letter.destination_id for letter in letters]
+    ids += [write.lease.workflow_id for write in writes if isinstance(write, _GUARDED)]
+    return [Call(SQL.lock_workflows, message_columns.lock_workflows(ids), is_hot=True)]
 
 
 def _groups(open_writes: Group) -> Iterator[tuple[type, Group]]:
@@ -190,11 +206,22 @@ def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
     stored = rows.schedules(run([Call(SQL.list_schedules)])[0])
     for row in stored.rows:
         if row.name == write.name:
-            return {index: _RECORDED if row.schedule_id == write.schedule_id else ScheduleExists(row)}
+            return {index: RECORDED if row.schedule_id == write.schedule_id else ScheduleExists(row)}
     return {}
 
 
-_GUARDED = (RecordStep, RecordSleep, SetEvent, AppendStream, FinishWorkflow, ParkWorkflow, HandBack, ExpireWorkflow)
+_GUARDED = (
+    RecordStep,
+    RecordSleep,
+    SetEvent,
+    AppendStream,
+    RecordSend,
+    ReceiveMessage,
+    FinishWorkflow,
+    ParkWorkflow,
+    HandBack,
+    ExpireWorkflow,
+)
 
 
 def _key_of(write: Any) -> Any:
@@ -221,13 +248,8 @@ def _explain(write: RunWrite, row: Row) -> Outcome | None:
     status, executor_id, token, left_ms, is_chained, *record = row
     lease = write.lease
     standing = None if record[0] is None else rows.checkpoint(record)
-    if standing is not None and standing.claim == lease.token:
-        if isinstance(write, RecordSleep) and standing.name == write.name:
-            return Recorded(output=standing.output)
-        if isinstance(write, Publication) and standing.name == write.name:
-            return Recorded()
-        if isinstance(write, RecordStep) and standing == _record_of(write):
-            return Recorded()
+    if own := own_retry(write, standing):
+        return own
     if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
@@ -237,11 +259,6 @@ def _explain(write: RunWrite, row: Row) -> Outcome | None:
     if standing is not None:
         return Diverged(standing)
     return None if is_chained else HistoryLost()
-
-
-def _record_of(write: RecordStep) -> object:
-    step = (write.place, write.name, write.output, write.error, write.serialization, None)
-    return rows.checkpoint((*step, write.started_at_ms, write.completed_at_ms, write.lease.token))
 
 
 def _explain_start(write: StartWorkflow, row: Row) -> Outcome | None:
@@ -291,23 +308,42 @@ def _explain_move(write: CancelWorkflow | ResumeWorkflow, row: Row) -> Outcome |
 def _by_id(found: Group, results: Results) -> Answers:
     """Answer the writes whose workflow came back."""
     came_back = {row[0] for row in results[0]}
-    return {index: _RECORDED for index, write in found if write.lease.workflow_id in came_back}
+    return {index: RECORDED for index, write in found if write.lease.workflow_id in came_back}
 
 
 def _moved(found: Group, results: Results) -> Answers:
     """Answer the cancels or resumes whose workflow came back."""
     came_back = {row[0] for row in results[0]}
-    return {index: _RECORDED for index, write in found if write.workflow_id in came_back}
+    return {index: RECORDED for index, write in found if write.workflow_id in came_back}
 
 
 def _by_place(found: Group, results: Results) -> Answers:
     """Answer the records whose place came back, with what the database computed for them."""
     came_back = {(row[0], row[1]): row[2:] for row in results[0]}
     return {
-        index: Recorded(output=came_back[key][0]) if came_back[key] else _RECORDED
+        index: Recorded(output=came_back[key][0]) if came_back[key] else RECORDED
         for index, write in found
         if (key := _place_of(write)) in came_back
     }
+
+
+def _sent(found: Group, results: Results) -> Answers:
+    """Answer the sends of runs that were recorded, or name a workflow that is not there."""
+    came_back = {(row[0], row[1]): RECORDED if row[2] is None else Missing(row[2]) for row in results[0]}
+    return {index: came_back[key] for index, write in found if (key := _place_of(write)) in came_back}
+
+
+def _delivered(found: Group, results: Results) -> Answers:
+    lost: dict[int, str] = dict(results[0])
+    return {index: Missing(lost[number]) if number in lost else RECORDED for number, (index, _) in enumerate(found)}
+
+
+def _received(found: Group, results: Results) -> Answers:
+    came_back: dict[tuple[str, int], Outcome] = {
+        (workflow_id, place): Recorded(output=output, serialization=serialization) if is_recorded else Nothing()
+        for workflow_id, place, is_recorded, output, serialization in results[0]
+    }
+    return {index: came_back[key] for index, write in found if (key := _place_of(write)) in came_back}
 
 
 def _starts(found: Group, results: Results) -> Answers:
@@ -332,7 +368,7 @@ def _delayed(found: Group, results: Results) -> Answers:
     is_queued = {row[0] for row in results[0] if row[1] == ENQUEUED}
     came_back = {row[0] for row in results[1]}
     return {
-        index: _RECORDED
+        index: RECORDED
         for index, write in found
         if write.workflow_id in came_back
         or (write.workflow_id in is_queued and columns.milliseconds(write.delay_seconds) <= 0)
@@ -340,7 +376,7 @@ def _delayed(found: Group, results: Results) -> Answers:
 
 
 def _all_recorded(found: Group, _results: Results) -> Answers:
-    return {index: _RECORDED for index, _ in found}
+    return {index: RECORDED for index, _ in found}
 
 
 def _alive(found: Group, results: Results) -> Answers:
@@ -368,11 +404,11 @@ def _released(found: Group, results: Results) -> Answers:
 
 
 def _stored(found: Group, results: Results) -> Answers:
-    return {index: _RECORDED for (index, _), came_back in zip(found, results, strict=True) if came_back}
+    return {index: RECORDED for (index, _), came_back in zip(found, results, strict=True) if came_back}
 
 
 def _found(found: Group, results: Results) -> Answers:
-    return {index: _RECORDED if came_back else Missing() for (index, _), came_back in zip(found, results, strict=True)}
+    return {index: RECORDED if came_back else Missing() for (index, _), came_back in zip(found, results, strict=True)}
 
 
 def _firing(writes: list[FireTicks]) -> list[Call]:
@@ -395,14 +431,14 @@ def _stored_versions(found: Group, results: Results) -> Answers:
     """Answer by who owns the name; of one that somebody stores right now nothing comes back, so it is sent again."""
     owners: dict[str, str | None] = dict(results[0])
     return {
-        index: _RECORDED if owners[write.name] == write.app_name else Refused(taken(write, owners[write.name]))
+        index: RECORDED if owners[write.name] == write.app_name else Refused(taken(write, owners[write.name]))
         for index, write in found
         if write.name in owners
     }
 
 
 def _promoted(found: Group, results: Results) -> Answers:
-    return {index: _RECORDED if rows else Missing() for (index, _), rows in zip(found, results, strict=True)}
+    return {index: RECORDED if rows else Missing() for (index, _), rows in zip(found, results, strict=True)}
 
 
 def _adopted(found: Group, results: Results) -> Answers:
@@ -419,11 +455,11 @@ def _by_key(writes: Iterable[Any], key: Callable[[Any], str]) -> list[Any]:
 
 def _appended(found: Group, results: Results) -> Answers:
     """Answer what came back: recorded, or behind the end of its stream."""
-    came_back = {(row[0], row[1]): Closed() if row[2] else _RECORDED for row in results[0]}
+    came_back = {(row[0], row[1]): Closed() if row[2] else RECORDED for row in results[0]}
     return {index: came_back[key] for index, write in found if (key := _place_of(write)) in came_back}
 
 
-def _place_of(write: RecordStep | RecordSleep | Publication) -> tuple[str, int]:
+def _place_of(write: PlacedWrite) -> tuple[str, int]:
     return write.lease.workflow_id, write.place
 
 
@@ -564,6 +600,22 @@ _KINDS: dict[type, _Kind] = {
         key=_place_of,
         calls=lambda writes: [Call(SQL.append_streams, columns.publish(writes), is_hot=True)],
         read=_appended,
+    ),
+    RecordSend: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.record_sends, message_columns.record_sends(writes), is_hot=True)],
+        read=_sent,
+    ),
+    SendMessages: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.send_messages, message_columns.send_messages(writes), is_hot=True)],
+        read=_delivered,
+    ),
+    ReceiveMessage: _Kind(
+        # Two of one topic in one statement would pick the same message.
+        key=lambda write: (write.lease.workflow_id, write.topic),
+        calls=lambda writes: [Call(SQL.receive_messages, message_columns.receive_messages(writes), is_hot=True)],
+        read=_received,
     ),
     FinishWorkflow: _Kind(
         key=_id_of,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
-from durust.model.publications import AppendStream, Publication, SetEvent
+from durust.model.message_writes import ReceiveMessage, RecordSend
+from durust.model.publications import AppendStream, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
 from durust.model.writes import (
@@ -13,6 +14,7 @@ from durust.model.writes import (
     AdoptWorkflows,
     Beat,
     CancelWorkflow,
+    ChainedWrite,
     DebounceWorkflow,
     DeleteQueue,
     DrainExecutor,
@@ -208,13 +210,14 @@ def _leases(leases: Sequence[Lease]) -> Params:
     }
 
 
-def _chained(writes: Sequence[RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow]) -> Params:
+def chained(writes: Sequence[ChainedWrite]) -> Params:
+    """Return the columns by which runs are guarded."""
     return _leases([write.lease for write in writes]) | {"afters": numbers(write.after for write in writes)}
 
 
 def record_steps(writes: Sequence[RecordStep]) -> Params:
     """Return the columns of recorded steps."""
-    return _chained(writes) | {
+    return chained(writes) | {
         "places": numbers(write.place for write in writes),
         "names": texts(write.name for write in writes),
         "outputs": texts(write.output for write in writes),
@@ -227,7 +230,7 @@ def record_steps(writes: Sequence[RecordStep]) -> Params:
 
 def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
     """Return the columns of recorded sleeps."""
-    return _chained(writes) | {
+    return chained(writes) | {
         "places": numbers(write.place for write in writes),
         "names": texts(write.name for write in writes),
         "lasting": numbers(milliseconds(write.seconds) for write in writes),
@@ -237,7 +240,7 @@ def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
 
 def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
     """Return the columns of events that are set, or of values that are appended to streams."""
-    return _chained(writes) | {
+    return chained(writes) | {
         "places": numbers(write.place for write in writes),
         "names": texts(write.name for write in writes),
         "keys": texts(write.key for write in writes),
@@ -250,7 +253,7 @@ def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
 
 def finish_workflows(writes: Sequence[FinishWorkflow]) -> Params:
     """Return the columns of ended runs."""
-    return _chained(writes) | {
+    return chained(writes) | {
         "statuses": texts(write.status for write in writes),
         "outputs": texts(write.output for write in writes),
         "errors": texts(write.error for write in writes),
@@ -261,7 +264,7 @@ def finish_workflows(writes: Sequence[FinishWorkflow]) -> Params:
 def park_workflows(writes: Sequence[ParkWorkflow]) -> Params:
     """Return the columns of parked runs and of what they wait for."""
     waits = [(write.lease.workflow_id, wait) for write in writes for wait in write.waits]
-    return _chained(writes) | {
+    return chained(writes) | {
         "untils": numbers(write.until_ms for write in writes),
         "wait_ids": texts(workflow_id for workflow_id, _ in waits),
         "wait_places": numbers(wait.place for _, wait in waits),
@@ -318,13 +321,15 @@ def release_workflows(executor_ids: Sequence[str]) -> Params:
     return {"ids": texts(executor_ids), "internal": INTERNAL_QUEUE}
 
 
+# One kind for each write that stands at a place; as a tuple, because a union is looked through more slowly.
+_PLACED = (RecordStep, RecordSleep, SetEvent, AppendStream, RecordSend, ReceiveMessage)
+
+
 def classify_runs(writes: Sequence[RunWrite]) -> Params:
     """Return the columns that ask what stands for the writes of runs."""
     return {
         "ids": texts(write.lease.workflow_id for write in writes),
-        "places": numbers(
-            write.place if isinstance(write, RecordStep | RecordSleep | Publication) else None for write in writes
-        ),
+        "places": numbers(write.place if isinstance(write, _PLACED) else None for write in writes),
         "afters": numbers(None if isinstance(write, HandBack | ExpireWorkflow) else write.after for write in writes),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from durust.model.message_writes import RecordSend, SendMessages
 from durust.model.publications import Publication
 from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
 
@@ -28,6 +29,8 @@ def is_too_large(writes: Sequence[Write]) -> bool:
             size += len(write.inputs or "")
         elif isinstance(write, DebounceWorkflow):
             size += len(write.start.inputs or "")
+        elif isinstance(write, SendMessages | RecordSend):
+            size += sum(len(letter.text) for letter in write.letters)
     return size > BATCH_CHARACTERS_MAX
 
 

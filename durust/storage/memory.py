@@ -24,6 +24,7 @@ from durust.model.records import (
     Checkpoint,
     Claims,
     ExecutorRow,
+    MessageRow,
     Purged,
     QueueRow,
     StoredSchedules,
@@ -38,6 +39,7 @@ from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, O
 from durust.storage import debounces
 from durust.storage.listening import LocalListener
 from durust.storage.memory_claims import Claim, steps_of
+from durust.storage.memory_messages import listed
 from durust.storage.memory_tables import Tables, bare, is_in
 from durust.storage.provider import Hint, Listener, Writer
 
@@ -219,6 +221,11 @@ class InMemoryProvider:
         with self._lock:
             self._demand_open()
             return {key: tuple(found) for key, found in sorted(self._tables.streams.get(workflow_id, {}).items())}
+
+    def messages(self, workflow_id: str) -> list[MessageRow]:
+        with self._lock:
+            self._demand_open()
+            return listed(self._tables.messages, workflow_id)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from durust import clock
 from durust.model.filters import Scope
+from durust.model.message_writes import RECEIVE_NAME, ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, VersionRow, WorkflowRow
@@ -21,6 +22,7 @@ from durust.model.writes import (
     Alive,
     Beat,
     CancelWorkflow,
+    ChainedWrite,
     DebounceWorkflow,
     DeleteQueue,
     Diverged,
@@ -34,9 +36,11 @@ from durust.model.writes import (
     HandBack,
     HistoryLost,
     Missing,
+    Nothing,
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PlacedWrite,
     PromoteVersion,
     Recorded,
     RecordSleep,
@@ -55,7 +59,9 @@ from durust.model.writes import (
     Write,
     taken,
 )
+from durust.storage.memory_messages import Messages, consume, lost, send, unread
 from durust.storage.memory_schedules import ScheduleTable
+from durust.storage.retries import own_retry
 
 # What a sleep's instant is written in: the canonical name of plain JSON.
 PORTABLE = "portable_json"
@@ -84,22 +90,6 @@ class Grant:
     ended_at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message on its way, or one that was received."""
-
-    seq: int
-    """Its place in the order of all messages."""
-    message_id: str
-    destination: str
-    topic: str
-    text: str
-    serialization: str | None
-    created_at_ms: int
-    consumed_by: int | None = None
-    """The place at which it was received; None while it waits."""
-
-
 @dataclass(slots=True)
 class Version:
     """A registered version."""
@@ -121,7 +111,7 @@ class Tables:
     queues: dict[str, QueueRow] = field(default_factory=dict)
     debounced: dict[str, int | None] = field(default_factory=dict)
     """The debounced workflows, each with the instant until which it waits at the latest."""
-    messages: dict[str, Message] = field(default_factory=dict)
+    messages: Messages = field(default_factory=dict)
     events: dict[str, dict[str, StoredValue]] = field(default_factory=dict)
     """By workflow and key: the latest value."""
     event_history: dict[str, dict[tuple[int, str], StoredValue]] = field(default_factory=dict)
@@ -155,6 +145,12 @@ class Tables:
                 return self._set_event(write)
             case AppendStream():
                 return self._append(write)
+            case RecordSend():
+                return self._record_send(write)
+            case SendMessages():
+                return self._send(write)
+            case ReceiveMessage():
+                return self._receive(write)
             case FinishWorkflow():
                 return self._finish(write)
             case ParkWorkflow():
@@ -309,18 +305,61 @@ class Tables:
 
     def _record(self, write: RecordStep | RecordSleep | Publication) -> Outcome:
         new = _checkpoint(write, self.now_ms)
-        history = self.history.setdefault(write.lease.workflow_id, {})
-        old = history.get(write.place)
-        if old is not None and _is_retry(write, old, new):
-            return Recorded(output=old.output if isinstance(write, RecordSleep) else None)
+        if refusal := self._refused(write):
+            return refusal
+        self.history[write.lease.workflow_id][write.place] = new
+        return Recorded(output=new.output if isinstance(write, RecordSleep) else None)
+
+    def _refused(self, write: PlacedWrite) -> Outcome | None:
+        """Return why a record does not get its place, or that it has it already."""
+        old = self.history.setdefault(write.lease.workflow_id, {}).get(write.place)
+        if own := own_retry(write, old):
+            return own
         if fenced := self._fenced(write.lease):
             return fenced
         if old is not None:
             return Diverged(old)
-        if self._is_lost(write):
-            return HistoryLost()
-        history[write.place] = new
-        return Recorded(output=new.output if isinstance(write, RecordSleep) else None)
+        return HistoryLost() if self._is_lost(write) else None
+
+    def _record_send(self, write: RecordSend) -> Outcome:
+        if refusal := self._refused(write):
+            return refusal
+        if missing := lost(write.letters, self.workflows):
+            return Missing(missing)
+        self._keep(write, write.name, None, PORTABLE)
+        send(self.messages, write.letters, self.now_ms)
+        return Recorded()
+
+    def _send(self, write: SendMessages) -> Outcome:
+        if missing := lost(write.letters, self.workflows):
+            return Missing(missing)
+        send(self.messages, write.letters, self.now_ms)
+        return Recorded()
+
+    def _receive(self, write: ReceiveMessage) -> Outcome:
+        if refusal := self._refused(write):
+            return refusal
+        found = unread(self.messages, write.lease.workflow_id, write.topic)
+        if found is None and not write.is_timeout:
+            return Nothing()
+        text, serialization = (found.text, found.serialization) if found else ("null", PORTABLE)
+        self._keep(write, RECEIVE_NAME, text, serialization)
+        if found is not None:
+            consume(self.messages, found, write.place)
+        return Recorded(output=text, serialization=serialization)
+
+    def _keep(
+        self, write: RecordSend | ReceiveMessage, name: str, output: str | None, serialization: str | None
+    ) -> None:
+        self.history[write.lease.workflow_id][write.place] = Checkpoint(
+            place=write.place,
+            name=name,
+            output=output,
+            serialization=serialization,
+            started_at_ms=write.started_at_ms,
+            completed_at_ms=write.completed_at_ms,
+            claim=write.lease.token,
+        )
 
     def _set_event(self, write: SetEvent) -> Outcome:
         workflow_id = write.lease.workflow_id
@@ -451,7 +490,7 @@ class Tables:
         is_mine = (row.executor_id, row.token) == (lease.executor_id, lease.token)
         return None if is_mine else Fenced(row.executor_id)
 
-    def _is_lost(self, write: RecordStep | RecordSleep | Publication | FinishWorkflow | ParkWorkflow) -> bool:
+    def _is_lost(self, write: ChainedWrite) -> bool:
         """Answer the chain condition: the record that the run saw committed last still stands."""
         return write.after is not None and write.after not in self.history.get(write.lease.workflow_id, {})
 
@@ -689,10 +728,3 @@ def _checkpoint(write: RecordStep | RecordSleep | Publication, now_ms: int) -> C
     now = max(now_ms, write.not_before_ms)
     until = now + round(write.seconds * 1000)
     return Checkpoint(write.place, write.name, f"{until / 1000:.3f}", None, PORTABLE, None, now, until, token)
-
-
-def _is_retry(write: RecordStep | RecordSleep | Publication, old: Checkpoint, new: Checkpoint) -> bool:
-    """Tell whether *old* is this very write, made before by the same run."""
-    if isinstance(write, RecordStep):
-        return old == new
-    return (old.claim, old.name) == (new.claim, new.name)

@@ -23,6 +23,7 @@ from durust.model.records import (
     Checkpoint,
     Claims,
     ExecutorRow,
+    MessageRow,
     Purged,
     QueueRow,
     StoredSchedules,
@@ -464,6 +465,10 @@ class PostgresProvider:
     def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
         [found] = self._run([Call(SQL.list_streams, {"id": workflow_id})])
         return rows.streams(found)
+
+    def messages(self, workflow_id: str) -> list[MessageRow]:
+        [found] = self._run([Call(SQL.list_messages, {"id": workflow_id})])
+        return [rows.message(row) for row in found]
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])

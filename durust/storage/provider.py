@@ -11,6 +11,7 @@ from durust.model.records import (
     Checkpoint,
     Claims,
     ExecutorRow,
+    MessageRow,
     Purged,
     QueueRow,
     StoredSchedules,
@@ -109,6 +110,9 @@ class StateProvider(Protocol):
 
     def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
         """Read the streams of a workflow whole, each in its order; an unknown id has none."""
+
+    def messages(self, workflow_id: str) -> list[MessageRow]:
+        """Read all messages to a workflow, the oldest first, received or not."""
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         """Read workflow rows."""

@@ -12,6 +12,7 @@ from durust.model.records import (
     Claims,
     ExecutorRow,
     Lease,
+    MessageRow,
     QueueRow,
     ScheduleRow,
     StoredSchedules,
@@ -19,7 +20,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.status import recorded
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import NULL_TOPIC, StoredValue, StreamEntry
 
 Row = Sequence[Any]
 
@@ -34,6 +35,16 @@ def workflow(row: Row) -> WorkflowRow:
 def checkpoint(row: Row) -> Checkpoint:
     """Return a recorded step."""
     return Checkpoint(*row)
+
+
+def message(row: Row) -> MessageRow:
+    """Return a message."""
+    message_id, destination_id, topic, text, serialization, created_at_ms, is_consumed, consumed_by = row
+    shown = None if topic == NULL_TOPIC else topic
+    # SQLite knows no truth but numbers.
+    return MessageRow(
+        message_id, destination_id, shown, text, serialization, created_at_ms, bool(is_consumed), consumed_by
+    )
 
 
 def histories(ids: Iterable[str], rows: Iterable[Row]) -> dict[str, tuple[Checkpoint, ...]]:

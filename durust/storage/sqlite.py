@@ -20,6 +20,7 @@ from durust.model.records import (
     Checkpoint,
     Claims,
     ExecutorRow,
+    MessageRow,
     Purged,
     QueueRow,
     StoredSchedules,
@@ -409,6 +410,9 @@ class SqliteProvider:
 
     def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
         return rows.streams(self._read(SQL.list_streams, {"id": workflow_id}))
+
+    def messages(self, workflow_id: str) -> list[MessageRow]:
+        return [rows.message(row) for row in self._read(SQL.list_messages, {"id": workflow_id})]
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return [rows.workflow(row) for row in self._read(SQL.list_workflows, sqlite_filters.workflows(query))]

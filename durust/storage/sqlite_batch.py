@@ -9,6 +9,7 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
+from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import ENQUEUED, PENDING, recorded
@@ -37,6 +38,7 @@ from durust.model.writes import (
     Outcome,
     ParkWorkflow,
     PauseQueue,
+    PlacedWrite,
     PromoteVersion,
     Recorded,
     RecordSleep,
@@ -55,8 +57,9 @@ from durust.model.writes import (
     Write,
     taken,
 )
-from durust.storage import debounces, rows, sqlite_schedules, statements
+from durust.storage import debounces, rows, sqlite_messages, sqlite_schedules, statements
 from durust.storage.links import Param, Row
+from durust.storage.retries import own_retry
 from durust.storage.statements import Statement
 
 SQL = statements.load("sqlite")
@@ -203,6 +206,14 @@ def _placed(write: Publication) -> dict[str, Param]:
     }
 
 
+def _record_send(transaction: Transaction, write: RecordSend) -> Outcome:
+    return sqlite_messages.record_send(transaction, write, _guard(write), partial(_explain, transaction, write))
+
+
+def _receive(transaction: Transaction, write: ReceiveMessage) -> Outcome:
+    return sqlite_messages.receive(transaction, write, _guard(write), partial(_explain, transaction, write))
+
+
 def _finish(transaction: Transaction, write: FinishWorkflow) -> Outcome:
     params: dict[str, Param] = {"status": str(write.status), "format": write.serialization}
     if not transaction.change(SQL.finish_workflows, _guard(write) | params):
@@ -270,19 +281,14 @@ def _guard(write: RunWrite) -> dict[str, Param]:
 
 def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
     """Return what stands for a run's write, or None when nothing speaks against it."""
-    place = write.place if isinstance(write, RecordStep | RecordSleep | Publication) else None
+    place = write.place if isinstance(write, PlacedWrite) else None
     [(status, executor_id, token, left_ms, is_chained, *record)] = transaction.rows(
         SQL.classify_runs, {"after": None} | _guard(write) | {"place": place}
     )
     lease = write.lease
     standing = None if record[0] is None else rows.checkpoint(record)
-    if standing is not None and standing.claim == lease.token:
-        if isinstance(write, RecordSleep) and standing.name == write.name:
-            return Recorded(output=standing.output)
-        if isinstance(write, Publication) and standing.name == write.name:
-            return Recorded()
-        if isinstance(write, RecordStep) and standing == _record_of(write):
-            return Recorded()
+    if own := own_retry(write, standing):
+        return own
     if isinstance(write, FinishWorkflow) and token == lease.token and recorded(status).is_terminal:
         return Recorded()
     if status != PENDING or (executor_id, token) != (lease.executor_id, lease.token):
@@ -292,11 +298,6 @@ def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
     if standing is not None:
         return Diverged(standing)
     return None if is_chained else HistoryLost()
-
-
-def _record_of(write: RecordStep) -> object:
-    step = (write.place, write.name, write.output, write.error, write.serialization, None)
-    return rows.checkpoint((*step, write.started_at_ms, write.completed_at_ms, write.lease.token))
 
 
 def start(transaction: Statements, write: StartWorkflow) -> Outcome:
@@ -516,6 +517,9 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     RecordSleep: _record_sleep,
     SetEvent: _set_event,
     AppendStream: _append,
+    RecordSend: _record_send,
+    SendMessages: sqlite_messages.send,
+    ReceiveMessage: _receive,
     FinishWorkflow: _finish,
     ParkWorkflow: _park,
     HandBack: _hand_back,

@@ -8,8 +8,10 @@ from typing import Any
 
 from durust import clock
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
+from durust.model.message_writes import SEND_NAME, Letter, ReceiveMessage, RecordSend, SendMessages
 from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged, Swept, WorkflowRow
 from durust.model.status import Status
+from durust.model.waits import NULL_TOPIC
 from durust.model.writes import (
     Beat,
     CancelWorkflow,
@@ -170,6 +172,37 @@ def record_step(of: Claimed | Lease, place: int = 1, *, after: int | None = None
 def record_sleep(of: Claimed | Lease, place: int = 1, *, after: int | None = None, seconds: float = 5.0) -> RecordSleep:
     """Return the write that records a sleep."""
     return RecordSleep(lease_of(of), after, place, "DBOS.sleep", seconds)
+
+
+def letter(
+    to: str, text: str = '"hello"', *, topic: str = NULL_TOPIC, message_id: str = "", serialization: str = FORMAT
+) -> Letter:
+    """Return one message."""
+    return Letter(message_id or clock.ordered_id(), to, topic, text, serialization)
+
+
+def send(*letters: Letter) -> SendMessages:
+    """Return the write that sends messages from outside."""
+    return SendMessages(letters)
+
+
+def record_send(
+    of: Claimed | Lease, *letters: Letter, place: int = 1, after: int | None = None, name: str = SEND_NAME
+) -> RecordSend:
+    """Return the write that sends messages from a run; times grow with its place."""
+    return RecordSend(lease_of(of), after, place, name, letters, 1_000 + place, 2_000 + place)
+
+
+def receive(
+    of: Claimed | Lease,
+    place: int = 1,
+    *,
+    topic: str = NULL_TOPIC,
+    after: int | None = None,
+    is_timeout: bool = False,
+) -> ReceiveMessage:
+    """Return the write that receives a message; times grow with its place."""
+    return ReceiveMessage(lease_of(of), after, place, topic, 1_000 + place, 2_000 + place, is_timeout)
 
 
 def finish(

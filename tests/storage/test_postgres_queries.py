@@ -26,6 +26,10 @@ BY_ID = [
     SQL.record_sleeps,
     SQL.set_events,
     SQL.append_streams,
+    SQL.lock_workflows,
+    SQL.record_sends,
+    SQL.send_messages,
+    SQL.receive_messages,
     SQL.finish_workflows,
     SQL.park_workflows,
     SQL.hand_back_workflows,
@@ -107,6 +111,21 @@ def test_a_claim_walks_the_claim_index_and_fetches_the_picked_rows_by_their_ids(
     walk = [line for (line,) in plan if "durust_claim_order" in line or "Sort" in line]
     assert "durust_claim_order" in walk[-1]
     assert sum("Sort  (" in line for line in walk) == 1
+
+
+@pytest.mark.parametrize("stage", ["fresh", "analysed"])
+def test_the_oldest_unread_message_is_the_first_of_its_index(
+    provider: PostgresProvider, race: Race, stage: str
+) -> None:
+    if stage == "analysed":
+        race.observer.do("vacuum analyze")
+
+    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(SQL.receive_messages.sql)[0].decode()}")
+
+    lines = [line for (line,) in plan]
+    assert any("Index Scan using durust_unread on notifications s" in line for line in lines)
+    # That of the rows' ids, and none of the messages.
+    assert sum("Sort  (" in line for line in lines) == 1
 
 
 def test_a_lone_write_is_not_planned_each_time(provider: PostgresProvider) -> None:

@@ -26,18 +26,21 @@ OWN = {
     "checkpoint",
     "claim_chosen",
     "commit_write",
+    "consume_messages",
     "count_grants",
     "data_version",
     "find_candidates",
     "find_claimable",
     "find_debounce",
     "find_live",
+    "find_message",
     "find_partition_candidates",
     "find_queue",
     "find_stream_ends",
     "find_waiting",
     "find_fireable",
     "find_version_owner",
+    "find_workflow",
     "forget_leases",
     "forget_outputs",
     "forget_schedules",
@@ -153,6 +156,11 @@ def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connectio
     [
         "record_steps",
         "record_sleeps",
+        "find_workflow",
+        "send_messages",
+        "find_message",
+        "consume_messages",
+        "list_messages",
         "finish_workflows",
         "park_workflows",
         "hand_back_workflows",
@@ -186,6 +194,12 @@ def test_no_statement_of_the_hot_path_reads_a_whole_table(connection: sqlite3.Co
 
     scans = [step for step in steps if re.match(r"SCAN (?!CONSTANT|\(|SUBQUERY|[a-z] VIRTUAL|json_each)", step)]
     assert [step for step in scans if "USING" not in step] == []
+
+
+def test_the_oldest_unread_message_is_the_first_of_its_index(connection: sqlite3.Connection) -> None:
+    steps = plan(connection, SQL.find_message)
+
+    assert [step for step in steps if "durust_unread" not in step] == []
 
 
 @pytest.mark.parametrize(("age", "keep"), [(1000, None), (None, 10), (1000, 10)])

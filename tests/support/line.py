@@ -13,6 +13,7 @@ from durust.model.records import (
     Checkpoint,
     Claims,
     ExecutorRow,
+    MessageRow,
     Purged,
     QueueRow,
     StoredSchedules,
@@ -107,6 +108,9 @@ class Line:
 
     def streams(self, workflow_id: str) -> dict[str, tuple[StreamEntry, ...]]:
         return self.pass_on("streams", lambda: self.behind.streams(workflow_id))
+
+    def messages(self, workflow_id: str) -> list[MessageRow]:
+        return self.pass_on("messages", lambda: self.behind.messages(workflow_id))
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return self.pass_on("workflows", lambda: self.behind.workflows(query))

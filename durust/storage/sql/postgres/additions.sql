@@ -12,3 +12,6 @@ create index if not exists durust_claim_order on dbos.workflow_status (queue_nam
 -- The runs of a schedule that have not ended, which are few beside those that have.
 create index if not exists durust_schedule_runs on dbos.workflow_status (schedule_name)
     where schedule_name is not null and status in ('ENQUEUED', 'DELAYED', 'PENDING');
+-- What nobody has received yet, in its order: a receiver that lives long leaves many behind that are consumed.
+create index if not exists durust_unread on dbos.notifications (
+    destination_uuid, topic, durust_seq nulls first, created_at_epoch_ms) where not consumed;

@@ -701,6 +701,183 @@ select r.workflow_uuid, r.function_id, false from recorded r
  union all
 select j.id, j.place, true from judged j where j.is_closed and j.text is not null
 
+-- name: lock_workflows
+-- First statement of a batch that touches rows of others as well: all that it knows of, in the order of their ids, so
+-- that two such batches wait for each other and never in a circle.
+select l.workflow_uuid
+  from (select distinct i.id from unnest(%(ids)s::text[]) as i(id) order by i.id) i
+ cross join lateral (
+       select s.workflow_uuid
+         from dbos.workflow_status s
+        where s.workflow_uuid = i.id
+       offset 0
+          for no key update) l
+
+-- name: record_sends
+-- A message is sent where its record was written, and both only where each destination is there. Its row is held, so
+-- that the numbers of one workflow's messages follow the order of the commits, and so that whoever parks for one sees
+-- either the message or this transaction. A row comes back for each that was recorded, or names who is not there.
+with mine as materialized (
+    select i.*, w.application_name
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(started)s::bigint[], %(completed)s::bigint[])
+                  as i(id, token, executor, after, place, name, started, completed)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for share) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+), letter as materialized (
+    select i.*
+      from unnest(
+           %(letter_owners)s::text[], %(letter_places)s::integer[], %(letter_ids)s::text[], %(letter_targets)s::text[],
+           %(letter_topics)s::text[], %(letter_texts)s::text[], %(letter_formats)s::text[]) with ordinality
+           as i(owner, place, id, target, topic, text, format, number)
+), target as materialized (
+    select w.workflow_uuid
+      from (select distinct l.target from letter l order by l.target) t
+     cross join lateral (
+           select s.workflow_uuid
+             from dbos.workflow_status s
+            where s.workflow_uuid = t.target
+           offset 0
+              for no key update) w
+), lost as materialized (
+    select l.owner, l.place, min(l.target collate "C") as target
+      from letter l
+     where l.target not in (select t.workflow_uuid from target t)
+     group by l.owner, l.place
+), recorded as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+        application_name, durust_claim)
+    select m.id, m.place, m.name, null, 'portable_json', m.started, m.completed, m.application_name, m.token
+      from mine m
+     where not exists (select from lost x where x.owner = m.id and x.place = m.place)
+        on conflict (workflow_uuid, function_id) do nothing
+    returning workflow_uuid, function_id
+), sent as (
+    insert into dbos.notifications (
+        message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
+    select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
+      from letter l
+      join recorded r on r.workflow_uuid = l.owner and r.function_id = l.place
+     order by l.number
+        on conflict (message_uuid) do nothing
+)
+select r.workflow_uuid, r.function_id, null from recorded r
+ union all
+select m.id, m.place, x.target
+  from mine m
+  join lost x on x.owner = m.id and x.place = m.place
+ where not exists (
+       select from dbos.operation_outputs o where o.workflow_uuid = m.id and o.function_id = m.place)
+
+-- name: send_messages
+-- As record_sends sends them. What has the number of one write goes together or not at all; a row comes back for each
+-- that cannot go, with who is not there.
+with letter as materialized (
+    select i.*
+      from unnest(
+           %(writes)s::integer[], %(letter_ids)s::text[], %(letter_targets)s::text[], %(letter_topics)s::text[],
+           %(letter_texts)s::text[], %(letter_formats)s::text[]) with ordinality
+           as i(write, id, target, topic, text, format, number)
+), target as materialized (
+    select w.workflow_uuid
+      from (select distinct l.target from letter l order by l.target) t
+     cross join lateral (
+           select s.workflow_uuid
+             from dbos.workflow_status s
+            where s.workflow_uuid = t.target
+           offset 0
+              for no key update) w
+), lost as materialized (
+    select l.write, min(l.target collate "C") as target
+      from letter l
+     where l.target not in (select t.workflow_uuid from target t)
+     group by l.write
+), sent as (
+    insert into dbos.notifications (
+        message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
+    select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
+      from letter l
+     where l.write not in (select x.write from lost x)
+     order by l.number
+        on conflict (message_uuid) do nothing
+)
+select x.write, x.target from lost x
+
+-- name: receive_messages
+-- Record first, consume second, and only what the record holds: a record that stands already consumes nothing. A
+-- message that another library wrote before the column came has no number and goes first. A row comes back for each
+-- that was recorded, or found nothing.
+with mine as materialized (
+    select i.*, w.application_name
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(topics)s::text[], %(started)s::bigint[], %(completed)s::bigint[],
+                  %(timeouts)s::boolean[])
+                  as i(id, token, executor, after, place, topic, started, completed, is_timeout)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for share) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+), pick as materialized (
+    select m.id, m.place, n.message_uuid, n.message, n.serialization
+      from mine m
+     cross join lateral (
+           select s.message_uuid, s.message, s.serialization
+             from dbos.notifications s
+            where s.destination_uuid = m.id and s.topic = m.topic and not s.consumed
+            order by s.durust_seq nulls first, s.created_at_epoch_ms
+            limit 1
+              for update) n
+), recorded as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, output, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+        application_name, durust_claim)
+    select m.id, m.place, %(name)s, coalesce(p.message, 'null'),
+           case when p.id is null then 'portable_json' else p.serialization end, m.started, m.completed,
+           m.application_name, m.token
+      from mine m
+      left join pick p on p.id = m.id and p.place = m.place
+     where p.id is not null or m.is_timeout
+        on conflict (workflow_uuid, function_id) do nothing
+    returning workflow_uuid, function_id, output, serialization
+), consumed as (
+    update dbos.notifications n
+       set consumed = true, consumed_by_function_id = p.place
+      from pick p
+      join recorded r on r.workflow_uuid = p.id and r.function_id = p.place
+     where n.message_uuid = p.message_uuid
+)
+select r.workflow_uuid, r.function_id, true, r.output, r.serialization from recorded r
+ union all
+select m.id, m.place, false, null, null
+  from mine m
+ where not m.is_timeout
+   and not exists (select from pick p where p.id = m.id and p.place = m.place)
+   and not exists (
+       select from dbos.operation_outputs o where o.workflow_uuid = m.id and o.function_id = m.place)
+
 -- name: finish_workflows
 -- Only the holder of the token may finish; a row comes back for each that did.
 with mine as materialized (
@@ -1601,6 +1778,13 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
 select g.token from durust.grants g where g.executor_id = %(executor)s and g.ended_at is null
 
 
+-- name: list_messages
+select n.message_uuid, n.destination_uuid, n.topic, n.message, n.serialization, n.created_at_epoch_ms, n.consumed,
+       n.consumed_by_function_id
+  from dbos.notifications n
+ where n.destination_uuid = %(id)s
+ order by n.durust_seq nulls first, n.created_at_epoch_ms, n.message_uuid
+
 -- name: list_queues
 select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,
        q.partition_queue, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,
@@ -1656,7 +1840,7 @@ select a.column_name
 select i.index_name
   from (values
        ('dbos.durust_claim_order'), ('dbos.durust_debounces'), ('dbos.durust_schedule_runs'),
-       ('dbos.durust_stream_keys'))
+       ('dbos.durust_stream_keys'), ('dbos.durust_unread'))
        as i(index_name)
  where to_regclass(i.index_name) is null
  order by 1

@@ -8,6 +8,9 @@ create index if not exists durust_debounces on workflow_status (creator_xid) whe
 create index if not exists durust_schedule_runs on workflow_status (schedule_name)
     where schedule_name is not null and status in ('ENQUEUED', 'DELAYED', 'PENDING');
 create unique index if not exists durust_stream_keys on streams (durust_key) where durust_key is not null;
+-- What nobody has received yet, in its order: a receiver that lives long leaves many behind that are consumed.
+create index if not exists durust_unread on notifications (destination_uuid, topic, durust_seq, created_at_epoch_ms)
+    where consumed = 0;
 
 -- Messages that came before the column get their numbers in the order in which they were written.
 update durust_sequences

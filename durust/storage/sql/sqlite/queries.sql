@@ -304,6 +304,27 @@ select coalesce(s."offset" + 1, 0), coalesce(s.value in ('"__DBOS_STREAM_CLOSED_
 insert into streams (workflow_uuid, key, "offset", value, serialization, function_id, durust_key)
 values (:id, :key, :offset, :text, :format, :place, :id || '/' || :place || '/0')
 
+-- name: find_workflow
+select 1 from workflow_status w where w.workflow_uuid = :id
+
+-- name: send_messages
+-- The trigger numbers it; the write lock makes the numbers follow the order of the commits. One that is there already
+-- was sent before.
+insert into notifications (message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
+values (:id, :destination, :topic, :text, :format, :now)
+on conflict (message_uuid) do nothing
+
+-- name: find_message
+-- The oldest of a topic that nobody has received.
+select n.message_uuid, n.message, n.serialization
+  from notifications n
+ where n.destination_uuid = :id and n.topic = :topic and n.consumed = 0
+ order by n.durust_seq, n.created_at_epoch_ms
+ limit 1
+
+-- name: consume_messages
+update notifications set consumed = 1, consumed_by_function_id = :place where message_uuid = :message
+
 -- name: finish_workflows
 -- Only the holder of the token may finish.
 update workflow_status
@@ -836,6 +857,13 @@ select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid
 select g.token from durust_grants g where g.executor_id = :executor and g.ended_at is null
 
 
+-- name: list_messages
+select n.message_uuid, n.destination_uuid, n.topic, n.message, n.serialization, n.created_at_epoch_ms, n.consumed,
+       n.consumed_by_function_id
+  from notifications n
+ where n.destination_uuid = :id
+ order by n.durust_seq, n.created_at_epoch_ms, n.message_uuid
+
 -- name: list_queues
 select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,
        q.partition_queue, q.partition_concurrency, q.partition_worker_concurrency, q.partition_rate_limit_max,
@@ -880,7 +908,7 @@ select a.name
  union all
 select a.name
   from (select 'durust_claim_order' as name union all select 'durust_debounces' union all select 'durust_schedule_runs'
-         union all select 'durust_stream_keys'
+         union all select 'durust_stream_keys' union all select 'durust_unread'
          union all select 'durust_notifications_seq') a
  where not exists (select 1 from sqlite_master m where m.name = a.name)
 
