@@ -9,10 +9,12 @@ from durust.context import DurableContext, SyncDurableContext
 from durust.debouncing import Debounced, debounce
 from durust.decorators import Step, Workflow, step, workflow
 from durust.durable import AsyncDurableEngine, DurableEngine
+from durust.engine.current import current_step
 from durust.errors import (
     DurustError,
     InvalidArgument,
     MaxRecoveryAttemptsExceeded,
+    NotInStep,
     NotInWorkflow,
     NotLaunched,
     ProviderMisuse,
@@ -38,6 +40,7 @@ from durust.errors import (
 )
 from durust.failpoints import FailpointError, failpoint
 from durust.handle import AsyncWorkflowHandle, WorkflowHandle
+from durust.model.attempts import StepStatus
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
@@ -72,6 +75,7 @@ __all__ = [
     "InvalidArgument",
     "ListFilter",
     "MaxRecoveryAttemptsExceeded",
+    "NotInStep",
     "NotInWorkflow",
     "NotLaunched",
     "PostgresProvider",
@@ -97,6 +101,7 @@ __all__ = [
     "StepDiverged",
     "StepOptions",
     "StepRetriesExhausted",
+    "StepStatus",
     "StepTimedOut",
     "StreamClosed",
     "StreamTimedOut",
@@ -113,6 +118,7 @@ __all__ = [
     "WorkflowQueue",
     "WorkflowRow",
     "WorkflowTimedOut",
+    "current_step",
     "debounce",
     "failpoint",
     "step",

@@ -15,9 +15,10 @@ from uuid import UUID
 from durust import clock
 from durust.codec import UNTYPED, Codec, Shape
 from durust.decorators import Step
-from durust.engine.current import CURRENT, Activity
+from durust.engine.current import CURRENT, Activity, current_step
 from durust.engine.drive import AwaitingDriver, BlockingDriver
-from durust.errors import InvalidArgument, NotInWorkflow, StepTimedOut
+from durust.errors import InvalidArgument, NotInStep, NotInWorkflow, StepTimedOut
+from durust.model.attempts import StepStatus
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
 from durust.publisher import Publisher, SyncPublisher
@@ -55,6 +56,14 @@ class _Context:
     def attempt(self) -> int:
         """Return how often this workflow was started, this time included; parks do not count."""
         return self._run.attempts
+
+    @property
+    def step_key(self) -> str:
+        """Return the key of the step whose function asks: `current_step().key`. Raises `NotInStep` elsewhere."""
+        status = current_step()
+        if status is None:
+            raise NotInStep("ctx.step_key")
+        return status.key
 
     def _task(
         self,
@@ -350,33 +359,35 @@ def make_context(
     return SyncDurableContext(run, driver, codec)
 
 
-def _in_step(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    token = CURRENT.set(_as_step())
+def _in_step(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], status: StepStatus) -> Any:
+    token = CURRENT.set(_as_step(status))
     try:
         result = fn(*args, **kwargs)
     finally:
         CURRENT.reset(token)
     # A plain function may answer an awaitable, such as a lambda around an async step: its body runs when it is awaited.
-    return _await_in_step(result) if inspect.isawaitable(result) else result
+    return _await_in_step(result, status) if inspect.isawaitable(result) else result
 
 
-async def _in_step_async(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return await _await_in_step(fn(*args, **kwargs))
+async def _in_step_async(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], status: StepStatus
+) -> Any:
+    return await _await_in_step(fn(*args, **kwargs), status)
 
 
-async def _await_in_step(awaitable: Awaitable[Any]) -> Any:
-    token = CURRENT.set(_as_step())
+async def _await_in_step(awaitable: Awaitable[Any], status: StepStatus) -> Any:
+    token = CURRENT.set(_as_step(status))
     try:
         return await awaitable
     finally:
         CURRENT.reset(token)
 
 
-async def _bounded(name: str, seconds: float, body: Callable[[], Awaitable[Any]]) -> Any:
+async def _bounded(name: str, seconds: float, body: Callable[[StepStatus], Awaitable[Any]], status: StepStatus) -> Any:
     bound = asyncio.timeout(seconds)
     try:
         async with bound:
-            return await body()
+            return await body(status)
     except TimeoutError:
         # A body may also raise one of its own.
         if bound.expired():
@@ -384,9 +395,9 @@ async def _bounded(name: str, seconds: float, body: Callable[[], Awaitable[Any]]
         raise
 
 
-def _as_step() -> Activity | None:
+def _as_step(status: StepStatus) -> Activity | None:
     activity = CURRENT.get()
-    return None if activity is None else Activity(activity.run, activity.context, in_step=True)
+    return None if activity is None else Activity(activity.run, activity.context, status)
 
 
 def _result_type(fn: Any) -> Any:

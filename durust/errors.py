@@ -44,6 +44,17 @@ class NotInWorkflow(DurustError):
         return f"{self.asked} works only in the body of a running workflow, in the thread or task that runs it"
 
 
+class NotInStep(DurustError):
+    """What only the function of a step can ask was asked elsewhere."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+    def __str__(self) -> str:
+        return f"{self.asked} names the step whose function asks for it, and no step's function is running here"
+
+
 class Shown:
     """A value of another process, of which only its looks are left."""
 

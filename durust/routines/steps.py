@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from durust.codec import Codec, Encoded
 from durust.errors import DurustError, SerializationError, StepCancelled, StepRetriesExhausted
 from durust.failpoints import failpoint
+from durust.model.attempts import StepStatus
 from durust.model.records import Checkpoint
 from durust.model.retry import StepOptions
 from durust.model.writes import RecordStep, Refused
-from durust.routines.effects import Call, Commit, Cut, Pause, Raised, Returned, Routine, StepEnd
+from durust.routines.effects import Call, Commit, Cut, Effect, Pause, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 
 
@@ -21,7 +23,8 @@ class Task:
     """What a step is to do."""
 
     name: str
-    body: Callable[[], Any]
+    body: Callable[..., Any]
+    """Takes the attempt that it is called in."""
     is_async: bool
     options: StepOptions
     annotation: Any
@@ -35,7 +38,7 @@ def step(run: Run, place: int, task: Task) -> Routine[StepEnd]:
     if record is not None:
         return read_end(record, task)
     started_at_ms = run.now_ms()
-    ended = yield from _attempt(run, task)
+    ended: StepEnd = yield from attempt(run, place, task, _call)
     if isinstance(ended, Raised) and not isinstance(ended.error, Exception):
         # An interrupt says nothing about the step: it is not its outcome.
         return ended
@@ -67,13 +70,18 @@ def record_end(run: Run, place: int, task: Task, ended: StepEnd, started_at_ms: 
     return ended
 
 
-def _attempt(run: Run, task: Task) -> Routine[StepEnd]:
-    """Call the body until it returns, its retries are used up, or its predicate says stop."""
+def _call(task: Task, status: StepStatus) -> Effect:
+    return Call(partial(task.body, status), task.is_async)
+
+
+def attempt(run: Run, place: int, task: Task, ask: Callable[[Task, StepStatus], Effect]) -> Routine[Any]:
+    """Ask for the body until it does not fail, its retries are used up, or its predicate says stop."""
     errors: list[Exception] = []
     while True:
         run.ensure_open()
         failpoint("step.before")
-        ended: StepEnd = yield Call(task.body, task.is_async)
+        status = StepStatus(run.workflow_id, place, task.name, len(errors) + 1, task.options.max_retries + 1)
+        ended = yield ask(task, status)
         failpoint("step.after")
         # What a body raised while its run was being closed is no outcome of the step.
         run.ensure_open()
@@ -89,7 +97,7 @@ def _attempt(run: Run, task: Task) -> Routine[StepEnd]:
             return Raised(StepRetriesExhausted(task.name, len(errors), tuple(errors))) if exhausted else ended
         cut = yield Pause(pause)
         if cut is not None:
-            return cut  # type: ignore[no-any-return]  # what a routine is sent has no type
+            return cut
 
 
 def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:

@@ -12,6 +12,7 @@ from durust.errors import DurustError, InvalidArgument
 
 ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.NotLaunched: ("engine.start",),
+    errors.NotInStep: ("ctx.step_key",),
     errors.NotInWorkflow: ("ctx.step",),
     errors.InvalidArgument: ("slots", -1, "must be more than 0"),
     errors.WorkflowNotFound: ("order-1",),
