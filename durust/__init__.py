@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from durust.client import AsyncDurableClient, DurableClient
 from durust.context import DurableContext, SyncDurableContext
 from durust.debouncing import Debounced, debounce
+from durust.decoding import DecodedStep, DecodedWorkflow
 from durust.decorators import Step, Workflow, step, workflow
 from durust.durable import AsyncDurableEngine, DurableEngine
 from durust.engine.current import current_step
@@ -41,6 +42,7 @@ from durust.errors import (
 from durust.failpoints import FailpointError, failpoint
 from durust.handle import AsyncWorkflowHandle, WorkflowHandle
 from durust.model.attempts import StepStatus
+from durust.model.counts import Spread, StepCount, WorkflowCount
 from durust.model.filters import ListFilter
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
@@ -66,6 +68,8 @@ __all__ = [
     "AsyncWorkflowHandle",
     "Checkpoint",
     "Debounced",
+    "DecodedStep",
+    "DecodedWorkflow",
     "DurableClient",
     "DurableContext",
     "DurableEngine",
@@ -94,10 +98,12 @@ __all__ = [
     "SchemaMismatch",
     "SerializationError",
     "Settings",
+    "Spread",
     "SqliteProvider",
     "StateProvider",
     "Status",
     "Step",
+    "StepCount",
     "StepDiverged",
     "StepOptions",
     "StepRetriesExhausted",
@@ -111,6 +117,7 @@ __all__ = [
     "Workflow",
     "WorkflowCancelled",
     "WorkflowConflict",
+    "WorkflowCount",
     "WorkflowHandle",
     "WorkflowNotFound",
     "WorkflowNotRegistered",

@@ -9,19 +9,21 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
+from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
 from durust.decorators import Workflow
 from durust.delays import set_delay
 from durust.engine.current import in_body
 from durust.engine.outpost import Outpost
+from durust.engine.registry import Definition
 from durust.errors import InvalidArgument, WorkflowNotFound
 from durust.handle import WorkflowHandle
 from durust.model.filters import ListFilter, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
-from durust.model.records import Checkpoint, QueueRow, WorkflowRow
+from durust.model.records import QueueRow, WorkflowRow
 from durust.model.schedules import ScheduleDefinition
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
@@ -37,7 +39,7 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs):
+class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -216,12 +218,6 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs):
         scope = Scope(self._settings.app_name, ())
         return self._outpost.provider.workflows(query or ListFilter(scope=scope))
 
-    def list_steps(self, workflow_id: str) -> list[Checkpoint]:
-        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
-        self.retrieve_workflow(workflow_id)
-        records = self._outpost.provider.history([workflow_id]).get(workflow_id, ())
-        return sorted(records, key=lambda record: record.place)
-
     def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
         """Let a delayed workflow be due *delay* from now, sooner or later than it was; 0 queues it at once.
 
@@ -308,6 +304,14 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs):
         del asked
         return Reader(self._outpost, self._codec)
 
+    def _read_from(self, asked: str) -> tuple[StateProvider, Scope]:
+        del asked
+        return self._outpost.provider, Scope(self._settings.app_name, ())
+
+    def _codec_of(self, workflow: str | None) -> tuple[Codec, Definition | None]:
+        del workflow
+        return self._codec, None
+
     def _queues_of(self, asked: str) -> Queues:
         del asked
         return Queues(self._outpost.provider, self._settings.app_name)
@@ -350,11 +354,11 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs):
+class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = self._scheduling = self._reading = client
+        self._client = self._blocking = self._scheduling = self._reading = self._census = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -432,10 +436,6 @@ class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs)
     async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
         """List workflows, oldest first."""
         return await asyncio.to_thread(self._client.list_workflows, query)
-
-    async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
-        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
-        return await asyncio.to_thread(self._client.list_steps, workflow_id)
 
     async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
         """Let a delayed workflow be due *delay* from now, as the blocking twin does."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from durust.admission import NO_OPTIONS, calls_of, checked, one_by_one
+from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import Codec
 from durust.context import make_context
 from durust.debouncing import Debounced, Startable
@@ -32,7 +33,7 @@ from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import check_fit
-from durust.model.records import Checkpoint, Purged, VersionRow, WorkflowRow
+from durust.model.records import Purged, VersionRow, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.schedules import ScheduleDefinition
 from durust.orders import Orders
@@ -53,7 +54,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs):
+class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -416,12 +417,6 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs):
         scope = Scope(self._settings.app_name, tuple(self._registry.names()))
         return self._live("list_workflows").provider.workflows(query or ListFilter(scope=scope))
 
-    def list_steps(self, workflow_id: str) -> list[Checkpoint]:
-        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
-        engine = self._live("list_steps")
-        self.retrieve_workflow(workflow_id)
-        return sorted(engine.provider.history([workflow_id]).get(workflow_id, ()), key=lambda record: record.place)
-
     def list_versions(self) -> list[VersionRow]:
         """List the registered versions of this application, the latest first.
 
@@ -561,6 +556,14 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs):
             owns_provider=owns_provider,
         )
 
+    def _read_from(self, asked: str) -> tuple[StateProvider, Scope]:
+        engine = self._live(asked)
+        return engine.provider, engine.scope()
+
+    def _codec_of(self, workflow: str | None) -> tuple[Codec, Definition | None]:
+        definition = self._registry.find(workflow or "")
+        return self._live("decode").runner.codec(definition), definition
+
     def _queues_of(self, asked: str) -> Queues:
         return Queues(self._live(asked).provider, self._settings.app_name)
 
@@ -574,11 +577,11 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs):
         return self._engine
 
 
-class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs):
+class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = self._blocking = self._scheduling = self._reading = engine
+        self._engine = self._blocking = self._scheduling = self._reading = self._census = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
@@ -724,10 +727,6 @@ class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs)
         return await asyncio.to_thread(
             self._engine.purge, older_than=older_than, keep=keep, includes_exceeded=includes_exceeded
         )
-
-    async def list_steps(self, workflow_id: str) -> list[Checkpoint]:
-        """List the recorded steps of a workflow by their places. Raises `WorkflowNotFound`."""
-        return await asyncio.to_thread(self._engine.list_steps, workflow_id)
 
     async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
         """Let a delayed workflow be due *delay* from now, as the blocking twin does."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from durust.errors import InvalidArgument
+from durust.model import criteria
+from durust.model.attributes import dump_attributes, load_attributes
+from durust.model.criteria import INT8_MAX, Cursor
+from durust.model.records import WorkflowRow
 from durust.model.status import Status
 
 # One page of a list that a person reads or a program walks; a larger answer is asked for in pages.
@@ -20,8 +26,6 @@ DEAD_SECONDS_KEPT = 86_400.0
 FINAL = (Status.SUCCESS, Status.ERROR, Status.CANCELLED)
 # Versions that one list shows: the deploys of a year or two.
 VERSIONS_LIMIT_DEFAULT = 100
-# What a database counts rows and milliseconds with.
-_INT8_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +38,118 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFilter:
-    """Which workflows to list: every field that is set must match; a sequence matches any of its members.
+    """Which workflows to list: every field that is set must match; one value or several, of which any may match.
 
-    Times are epoch milliseconds of `created_at`, from `created_from_ms` on and before `created_before_ms`. The order
-    is by creation, then by id; `offset` and `limit` cut a page out of it.
+    Times are aware datetimes: from `..._from` on and before `..._before`. `attributes` is a JSON object that the
+    workflow's own must hold: each name with a value that holds the other one, as the `@>` of Postgres says it.
 
-    Raises `InvalidArgument` for a number that is negative or beyond 64 bits.
+    The order is by creation, then by id. `limit` and `offset` cut a page out of it. With *after*, the last row of the
+    page before, a page begins behind that row whatever was inserted or removed meanwhile, and is found by an index.
+
+    Raises `InvalidArgument` for what cannot be meant: an unknown state, a number below zero, a datetime without a zone.
     """
 
     workflow_ids: Sequence[str] | None = None
     names: Sequence[str] | None = None
-    statuses: Sequence[Status] | None = None
+    statuses: Sequence[str] | None = None
+    """Members of `Status`, or their names."""
     queues: Sequence[str] | None = None
+    is_queued: bool = False
+    """Only rows of a queue that have not ended."""
     executor_ids: Sequence[str] | None = None
     app_names: Sequence[str] | None = None
     scope: Scope | None = None
-    app_version: str | None = None
+    app_versions: Sequence[str] | None = None
     versions_not: Sequence[str] | None = None
     """Only rows that carry a version, and none of these."""
     is_stranded: bool = False
     """Only rows that wait for a version which no LIVE executor of their application has."""
-    id_prefix: str | None = None
-    created_from_ms: int | None = None
-    created_before_ms: int | None = None
+    id_prefix: Sequence[str] | None = None
+    authenticated_users: Sequence[str] | None = None
+    parent_ids: Sequence[str] | None = None
+    """Only children of these workflows."""
+    has_parent: bool | None = None
+    """Only children, or with False only workflows that are nobody's child."""
+    forked_from: Sequence[str] | None = None
+    """Only forks of these workflows."""
+    was_forked_from: bool | None = None
+    """Only workflows of which there are forks, or with False only the others."""
+    dedup_ids: Sequence[str] | None = None
+    schedule_names: Sequence[str] | None = None
+    partition_keys: Sequence[str] | None = None
+    attributes: Mapping[str, Any] | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    started_from: datetime | None = None
+    """By the last claim from a queue; a workflow that was started where it runs has none."""
+    started_before: datetime | None = None
+    completed_from: datetime | None = None
+    completed_before: datetime | None = None
+    deadline_from: datetime | None = None
+    deadline_before: datetime | None = None
     newest_first: bool = False
     load_input: bool = False
     load_output: bool = False
     limit: int = LIST_LIMIT_DEFAULT
     offset: int = 0
+    after: WorkflowRow | Cursor | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers, which no two databases take alike when they are out of range."""
-        for name in ("limit", "offset", "created_from_ms", "created_before_ms"):
-            number = getattr(self, name)
-            if number is not None and not 0 <= number <= _INT8_MAX:
-                raise InvalidArgument(name, number, f"must be an integer from 0 to {_INT8_MAX}")
+        """Bring each field into its one form, and refuse what no two databases would take alike."""
+        for name in TEXT_FIELDS:
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, criteria.texts(name, given))
+        if self.statuses is not None:
+            object.__setattr__(self, "statuses", criteria.statuses("statuses", self.statuses))
+        for window in WINDOWS:
+            for name in (f"{window}_from", f"{window}_before"):
+                criteria.check_instant(name, getattr(self, name))
+        for name in ("limit", "offset"):
+            criteria.check_count(name, getattr(self, name))
+        for name in ("has_parent", "was_forked_from"):
+            criteria.check_truth(name, getattr(self, name))
+        if self.attributes is not None:
+            text = dump_attributes(self.attributes, may_remove=True)
+            # A copy, because whoever made the filter may go on with his own.
+            object.__setattr__(self, "attributes", load_attributes(text))
+        if self.after is not None:
+            object.__setattr__(self, "after", criteria.cursor(self.after))
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Return the place behind which the page begins."""
+        return criteria.cursor(self.after)
+
+    @property
+    def attributes_text(self) -> str | None:
+        """Return the attributes as JSON."""
+        return None if self.attributes is None else dump_attributes(self.attributes, may_remove=True)
+
+    def window_ms(self, name: str) -> tuple[int | None, int | None]:
+        """Return a window of time in epoch milliseconds, from the first on and before the second."""
+        begin, end = getattr(self, f"{name}_from"), getattr(self, f"{name}_before")
+        return criteria.milliseconds(begin), criteria.milliseconds(end)
+
+
+TEXT_FIELDS = (
+    "workflow_ids",
+    "names",
+    "queues",
+    "executor_ids",
+    "app_names",
+    "app_versions",
+    "versions_not",
+    "id_prefix",
+    "authenticated_users",
+    "parent_ids",
+    "forked_from",
+    "dedup_ids",
+    "schedule_names",
+    "partition_keys",
+)
+"""The fields that take texts."""
+WINDOWS = ("created", "started", "completed", "deadline")
+"""The times of a row that a window is cut from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +219,8 @@ class PurgeRequest:
                 raise InvalidArgument(name, seconds, f"must be from 0 to {PURGE_SECONDS_MAX:g} seconds")
         for name, least in (("keep_newest", 0), ("limit", 1)):
             number = getattr(self, name)
-            if number is not None and not least <= number <= _INT8_MAX:
-                raise InvalidArgument(name, number, f"must be an integer from {least} to {_INT8_MAX}")
+            if number is not None and not least <= number <= INT8_MAX:
+                raise InvalidArgument(name, number, f"must be an integer from {least} to {INT8_MAX}")
 
     @property
     def is_bounded(self) -> bool:

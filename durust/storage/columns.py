@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from durust.model.counts import CountQuery, StepQuery
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
 from durust.model.message_writes import ReceiveMessage, RecordSend
 from durust.model.publications import AppendStream, SetEvent
@@ -34,6 +35,7 @@ from durust.model.writes import (
     StoreQueue,
     StoreVersion,
 )
+from durust.storage import listing
 from durust.storage.links import Param, Row
 
 Params = dict[str, Param]
@@ -429,27 +431,17 @@ def _any_of(values: Iterable[str] | None) -> str | None:
 
 def list_workflows(query: ListFilter) -> Params:
     """Return the parameters of a list; a filter that is not set is NULL."""
-    return {
-        "ids": _any_of(query.workflow_ids),
-        "names": _any_of(query.names),
-        "statuses": _any_of(query.statuses),
-        "queues": _any_of(query.queues),
-        "executors": _any_of(query.executor_ids),
-        "apps": _any_of(query.app_names),
-        "app": query.scope.app_name if query.scope else None,
-        "app_workflows": _any_of(query.scope.names if query.scope else None),
-        "version": query.app_version,
-        "versions_not": _any_of(query.versions_not),
-        "stranded": query.is_stranded,
-        "prefix": query.id_prefix,
-        "created_from": query.created_from_ms,
-        "created_before": query.created_before_ms,
-        "newest_first": query.newest_first,
-        "load_input": query.load_input,
-        "load_output": query.load_output,
-        "limit": query.limit,
-        "offset": query.offset,
-    }
+    return listing.conditions(query, _any_of) | listing.page(query)
+
+
+def count_workflows(query: CountQuery) -> Params:
+    """Return the parameters of a count."""
+    return listing.conditions(query.filter, _any_of) | listing.groups(query) | {"by": texts(query.by)}
+
+
+def count_steps(query: StepQuery) -> Params:
+    """Return the parameters of a count of steps."""
+    return listing.steps(query, _any_of)
 
 
 def list_executors(query: ExecutorQuery) -> Params:

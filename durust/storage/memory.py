@@ -11,6 +11,7 @@ from typing import Any
 
 from durust import clock
 from durust.errors import ProviderUnavailable
+from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import (
     FINAL,
     ClaimRequest,
@@ -37,7 +38,9 @@ from durust.model.validity import refusal
 from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
 from durust.storage import debounces
+from durust.storage.counting import count, count_steps
 from durust.storage.listening import LocalListener
+from durust.storage.matching import is_behind, matches
 from durust.storage.memory_claims import Claim, steps_of
 from durust.storage.memory_messages import listed
 from durust.storage.memory_tables import Tables, bare, is_in
@@ -230,12 +233,28 @@ class InMemoryProvider:
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:
             self._demand_open()
-            rows = self._tables.workflows
-            ids = rows if query.workflow_ids is None else dict.fromkeys(query.workflow_ids)
-            found = [rows[key] for key in ids if key in rows and self._is_wanted(rows[key], query)]
+            found = [row for row in self._meant(query) if is_behind(row, query)]
         found.sort(key=lambda row: (row.created_at_ms, row.workflow_id), reverse=query.newest_first)
         page = found[query.offset : query.offset + query.limit]
         return [bare(row, inputs=query.load_input, outputs=query.load_output) for row in page]
+
+    def counts(self, query: CountQuery) -> list[WorkflowCount]:
+        with self._lock:
+            self._demand_open()
+            rows = list(self._meant(query.filter))
+        return count(rows, query)
+
+    def step_counts(self, query: StepQuery) -> list[StepCount]:
+        with self._lock:
+            self._demand_open()
+            return count_steps(self._tables, query)
+
+    def _meant(self, query: ListFilter) -> Iterator[WorkflowRow]:
+        rows = self._tables.workflows
+        for key in rows if query.workflow_ids is None else dict.fromkeys(query.workflow_ids):
+            row = rows.get(key)
+            if row is not None and matches(row, query) and (not query.is_stranded or self._tables.is_stranded(row)):
+                yield row
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         with self._lock:
@@ -265,9 +284,6 @@ class InMemoryProvider:
     def schedules(self) -> StoredSchedules:
         with self._transaction():
             return StoredSchedules(self._tables.now_ms, self._tables.schedules.all())
-
-    def _is_wanted(self, row: WorkflowRow, query: ListFilter) -> bool:
-        return _matches(row, query) and (not query.is_stranded or self._tables.is_stranded(row))
 
     def versions(self, app_name: str, limit: int) -> list[VersionRow]:
         with self._lock:
@@ -304,23 +320,3 @@ class _MemoryWriter:
 
     def close(self) -> None:
         """Hold nothing, so release nothing."""
-
-
-def _matches(row: WorkflowRow, query: ListFilter) -> bool:
-    wanted = (
-        (row.workflow_id, query.workflow_ids),
-        (row.name, query.names),
-        (row.status, query.statuses),
-        (row.queue, query.queues),
-        (row.executor_id, query.executor_ids),
-        (row.app_name, query.app_names),
-    )
-    return (
-        all(accepted is None or value in accepted for value, accepted in wanted)
-        and (query.scope is None or is_in(query.scope, row))
-        and query.app_version in {None, row.app_version}
-        and (query.versions_not is None or row.app_version not in {None, *query.versions_not})
-        and row.workflow_id.startswith(query.id_prefix or "")
-        and (query.created_from_ms is None or row.created_at_ms >= query.created_from_ms)
-        and (query.created_before_ms is None or row.created_at_ms < query.created_before_ms)
-    )

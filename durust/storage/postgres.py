@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
+from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
     Checkpoint,
@@ -32,7 +33,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.waits import StoredValue, StreamEntry
-from durust.storage import announcements, columns, migrating, rows
+from durust.storage import announcements, columns, counting, migrating, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
@@ -473,6 +474,14 @@ class PostgresProvider:
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])
         return [rows.workflow(row) for row in found]
+
+    def counts(self, query: CountQuery) -> list[WorkflowCount]:
+        [found] = self._run([Call(SQL.count_workflows, columns.count_workflows(query))])
+        return [counting.workflow_count(row) for row in found]
+
+    def step_counts(self, query: StepQuery) -> list[StepCount]:
+        [found] = self._run([Call(SQL.count_steps, columns.count_steps(query))])
+        return [counting.step_count(row) for row in found]
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         [found] = self._run([Call(SQL.list_executors, columns.list_executors(query))])

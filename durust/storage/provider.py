@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
     Checkpoint,
@@ -116,6 +117,12 @@ class StateProvider(Protocol):
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         """Read workflow rows."""
+
+    def counts(self, query: CountQuery) -> list[WorkflowCount]:
+        """Count workflows by what they have in common."""
+
+    def step_counts(self, query: StepQuery) -> list[StepCount]:
+        """Count completed steps by their name."""
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         """Read executor rows."""

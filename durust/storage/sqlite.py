@@ -15,6 +15,8 @@ from typing import Literal, TypeVar, cast
 from durust import clock
 from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
+from durust.model.attributes import contains
+from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
     Checkpoint,
@@ -31,7 +33,16 @@ from durust.model.records import (
 from durust.model.validity import refusal
 from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Refused, Write
-from durust.storage import rows, sqlite_batch, sqlite_claims, sqlite_files, sqlite_filters, sqlite_purges, sqlite_schema
+from durust.storage import (
+    counting,
+    rows,
+    sqlite_batch,
+    sqlite_claims,
+    sqlite_files,
+    sqlite_filters,
+    sqlite_purges,
+    sqlite_schema,
+)
 from durust.storage.halves import by_halves, is_too_large
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
 from durust.storage.pool import Pool, persist
@@ -140,6 +151,8 @@ class SqliteLink:
         except sqlite3.Error as error:
             raise _fault(name, error) from None
         self._connection.text_factory = _text
+        # SQLite has no `@>` of its own; this one says the same.
+        self._connection.create_function("durust_contains", 2, contains, deterministic=True)
         self._set_moment()
         self._configure(synchronous)
 
@@ -416,6 +429,13 @@ class SqliteProvider:
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return [rows.workflow(row) for row in self._read(SQL.list_workflows, sqlite_filters.workflows(query))]
+
+    def counts(self, query: CountQuery) -> list[WorkflowCount]:
+        found = self._read(SQL.count_workflows, sqlite_filters.counts(query))
+        return [counting.workflow_count(row) for row in found]
+
+    def step_counts(self, query: StepQuery) -> list[StepCount]:
+        return [counting.step_count(row) for row in self._read(SQL.count_steps, sqlite_filters.step_counts(query))]
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return [rows.executor(row) for row in self._read(SQL.list_executors, sqlite_filters.executors(query))]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from durust.model.counts import GROUPS, CountQuery, StepQuery
+from durust.model.criteria import INT8_MAX
 from durust.model.filters import ExecutorQuery, ListFilter
 from durust.model.status import PENDING
+from durust.storage import listing
 from durust.storage.links import Param
 
 Params = dict[str, Param]
@@ -24,27 +27,35 @@ def ids(values: Sequence[str]) -> Params:
 
 def workflows(query: ListFilter) -> Params:
     """Return the parameters of a list of workflows."""
+    return sources(query) | listing.conditions(query, array) | listing.page(query)
+
+
+def counts(query: CountQuery) -> Params:
+    """Return the parameters of a count of workflows."""
+    by: Params = {f"by_{name}": name in query.by for name in GROUPS}
+    return sources(query.filter) | listing.conditions(query.filter, array) | listing.groups(query) | by
+
+
+def step_counts(query: StepQuery) -> Params:
+    """Return the parameters of a count of steps."""
+    return listing.steps(query, array)
+
+
+def sources(query: ListFilter) -> Params:
+    """Return from which of its indexes a list takes its rows, the narrowest first: ids, parents, or times."""
+    begin, end = query.window_ms("created")
+    least, most = -INT8_MAX if begin is None else begin, INT8_MAX if end is None else end
+    after_ms = None if query.cursor is None else query.cursor[0]
+    if after_ms is not None:
+        least, most = (least, min(most, after_ms + 1)) if query.newest_first else (max(least, after_ms), most)
+    has_ids, has_parents = query.workflow_ids is not None, query.parent_ids is not None
+    only_pending = query.statuses is not None and set(query.statuses) == {PENDING}
     return {
-        "ids": array(query.workflow_ids),
-        "only_pending": query.statuses is not None and set(query.statuses) == {PENDING},
-        "names": array(query.names),
-        "statuses": array(query.statuses),
-        "queues": array(query.queues),
-        "executors": array(query.executor_ids),
-        "apps": array(query.app_names),
-        "app": query.scope.app_name if query.scope else None,
-        "app_workflows": array(query.scope.names if query.scope else None),
-        "version": query.app_version,
-        "versions_not": array(query.versions_not),
-        "stranded": query.is_stranded,
-        "prefix": query.id_prefix,
-        "created_from": query.created_from_ms,
-        "created_before": query.created_before_ms,
-        "newest_first": query.newest_first,
-        "load_input": query.load_input,
-        "load_output": query.load_output,
-        "limit": query.limit,
-        "offset": query.offset,
+        "of_parents": has_parents and not has_ids,
+        "pending": only_pending and not has_ids and not has_parents,
+        "of_time": not (has_ids or has_parents or only_pending),
+        "least": least,
+        "most": most,
     }
 
 

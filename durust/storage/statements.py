@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-_NAME = re.compile(r"^-- name:\s*(?P<name>\S+)\s*$")
+_NAME = re.compile(r"^-- (?P<kind>name|part):\s*(?P<name>\S+)\s*$")
+_USE = re.compile(r"^\s*-- use:\s*(?P<name>\S+)\s*$")
 _IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]*$")
 # A string, a quoted identifier or a comment: what stands in there is no keyword.
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*")
@@ -62,10 +63,13 @@ class Statements:
 def parse(dialect: str, text: str) -> Statements:
     """Read the text of a `queries.sql`.
 
-    A statement starts at `-- name: lower_snake`; the comment lines under it give its reason and are not sent. Raises
-    `ValueError` for text before the first name, a name that is no identifier or stands twice, or an empty statement.
+    A statement starts at `-- name: lower_snake`; the comment lines under it give its reason and are not sent. What
+    several share stands once behind a `-- part: lower_snake`, and in each of them as a line `-- use: lower_snake`.
+    Raises `ValueError` for text before the first name, a name that is no identifier or stands twice, an empty
+    statement, or a part that does not stand above.
     """
     bodies: dict[str, list[str]] = {}
+    parts: set[str] = set()
     current: list[str] | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         found = _NAME.match(line)
@@ -74,12 +78,19 @@ def parse(dialect: str, text: str) -> Statements:
             if not _IDENTIFIER.match(name) or name in bodies:
                 raise ValueError(f"{dialect}/queries.sql:{number}: {name!r} is no lower_snake name, or stands twice")
             current = bodies[name] = []
+            if found["kind"] == "part":
+                parts.add(name)
+        elif use := _USE.match(line):
+            if current is None or use["name"] not in parts:
+                raise ValueError(f"{dialect}/queries.sql:{number}: no part {use['name']!r} stands above")
+            current += bodies[use["name"]]
         elif current is not None:
             if current or not (line.startswith("--") or not line.strip()):
                 current.append(line)
         elif line.strip() and not line.startswith("--"):
             raise ValueError(f"{dialect}/queries.sql:{number}: a statement needs a `-- name:` line")
-    return Statements(dialect, {name: _make(dialect, name, lines) for name, lines in bodies.items()})
+    made = {name: _make(dialect, name, lines) for name, lines in bodies.items() if name not in parts}
+    return Statements(dialect, made)
 
 
 def _make(dialect: str, name: str, lines: list[str]) -> Statement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from durust import clock
@@ -272,6 +273,11 @@ def row_of(provider: StateProvider, workflow_id: str) -> WorkflowRow:
 def history(provider: StateProvider, workflow_id: str) -> list[Checkpoint]:
     """Read the recorded steps of one workflow."""
     return list(provider.history([workflow_id]).get(workflow_id, ()))
+
+
+def instant(at_ms: int) -> datetime:
+    """Return the instant that a row names by its milliseconds."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
 
 def lease_of(of: Claimed | Lease) -> Lease:

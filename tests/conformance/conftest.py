@@ -26,6 +26,7 @@ SHARED = ["sqlite", "postgres"]
 _FIELDS = {
     "application_name": "app_name",
     "completed_at": "completed_at_ms",
+    "created_at": "created_at_ms",
     "delay_until_epoch_ms": "delay_until_ms",
     "parent_workflow_id": "parent_id",
     "workflow_deadline_epoch_ms": "deadline_ms",

@@ -20,6 +20,7 @@ from tests.conformance.builders import (
     finish,
     hand_back,
     history,
+    instant,
     lapse,
     make_claimed,
     make_enqueued,
@@ -98,7 +99,7 @@ ALL = ["a1", "a2", "b1", "b2", "c%", "c_1"]
         ({"executor_ids": ["first", "second"]}, ["b2", "c%", "c_1"]),
         ({"app_names": ["other"]}, ["b1"]),
         ({"app_names": [APP, "other"]}, ALL),
-        ({"app_version": "v2"}, ["a2"]),
+        ({"app_versions": "v2"}, ["a2"]),
         ({"versions_not": ["v1", "v3"]}, ["a2"]),
         ({"versions_not": []}, ["a1", "a2", "b2", "c%"]),
         ({"id_prefix": "a"}, ["a1", "a2"]),
@@ -141,13 +142,6 @@ def test_a_list_of_an_application_holds_what_nobody_names_where_the_workflow_is_
     assert sorted(found) == ["nobody's", "own"]
 
 
-@pytest.mark.parametrize("field", ["limit", "offset", "created_from_ms", "created_before_ms"])
-@pytest.mark.parametrize("number", [-1, 2**63])
-def test_a_number_that_no_database_counts_to_is_refused(field: str, number: int) -> None:
-    with pytest.raises(InvalidArgument, match=field):
-        ListFilter(**{field: number})  # type: ignore[arg-type]  # one field of any name
-
-
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 def test_a_text_that_no_database_holds_cannot_be_asked_for(provider: StateProvider) -> None:
     with pytest.raises(InvalidArgument, match="surrogate"):
@@ -179,11 +173,11 @@ def test_a_list_may_be_cut_by_the_time_of_creation(provider: StateProvider) -> N
     made = [make_enqueued(provider) for _ in range(5)]
     times = [row_of(provider, name).created_at_ms for name in made]
 
-    found = ids(provider, created_from_ms=times[1], created_before_ms=times[4])
+    found = ids(provider, created_from=instant(times[1]), created_before=instant(times[4]))
 
     assert found == [name for name, time in zip(made, times, strict=True) if times[1] <= time < times[4]]
-    assert ids(provider, created_before_ms=times[0]) == []
-    assert ids(provider, created_from_ms=times[4] + 1) == []
+    assert ids(provider, created_before=instant(times[0])) == []
+    assert ids(provider, created_from=instant(times[4] + 1)) == []
 
 
 @pytest.mark.covers(169)

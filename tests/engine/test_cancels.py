@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -365,7 +365,9 @@ def test_everything_before_an_instant_is_listed_and_cancelled(stage: Stage, pain
     eventually(lambda: clock.now_ms() > instant)
     late = engine.run_workflow("work", options=WorkflowOptions(delay=HOUR))
 
-    old = engine.list_workflows(ListFilter(statuses=[Status.DELAYED], created_before_ms=instant))
+    old = engine.list_workflows(
+        ListFilter(statuses=[Status.DELAYED], created_before=datetime.fromtimestamp(instant / 1000, UTC))
+    )
     engine.cancel_workflow(row.workflow_id for row in old)
 
     assert [stage.row(one).status for one in early] == [Status.CANCELLED] * 3

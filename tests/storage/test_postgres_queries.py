@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from durust.storage import postgres
+from durust.model.filters import ListFilter
+from durust.storage import columns, postgres
 from durust.storage.batch import SQL
 from durust.storage.links import Call
 from durust.storage.postgres import PostgresProvider
@@ -126,6 +127,44 @@ def test_the_oldest_unread_message_is_the_first_of_its_index(
     assert any("Index Scan using durust_unread on notifications s" in line for line in lines)
     # That of the rows' ids, and none of the messages.
     assert sum("Sort  (" in line for line in lines) == 1
+
+
+FILL = """
+insert into dbos.workflow_status (workflow_uuid, name, status, created_at, attributes, parent_workflow_id, forked_from)
+select 'w' || n, 'ship', case when n % 100 = 0 then 'PENDING' else 'SUCCESS' end, n,
+       case when n % 50 = 7 then jsonb_build_object('k', n) end, case when n % 100 = 1 then 'w7' end,
+       case when n % 100 = 2 then 'w7' end
+  from generate_series(1, 5000) n
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (ListFilter(limit=100), "workflow_status_created_at_index"),
+        (ListFilter(limit=100, newest_first=True, after=(4000, "w4000")), "workflow_status_created_at_index"),
+        (ListFilter(workflow_ids=["w7", "w9"]), "workflow_status_pkey"),
+        (ListFilter(statuses="PENDING"), "idx_workflow_status_pending"),
+        (ListFilter(parent_ids="w7"), "idx_workflow_status_parent_workflow_id"),
+        (ListFilter(forked_from="w7"), "idx_workflow_status_forked_from"),
+        (ListFilter(attributes={"k": 57}), "idx_workflow_status_attributes"),
+    ],
+    ids=["all", "page", "ids", "pending", "parents", "forks", "attributes"],
+)
+def test_a_list_walks_the_index_of_its_narrowest_filter(
+    provider: PostgresProvider, race: Race, query: ListFilter, index: str
+) -> None:
+    race.observer.do(FILL)
+    race.observer.do("vacuum analyze")
+    explain = Statement("explain", f"explain {SQL.list_workflows.sql}", writes=False)
+
+    [plan] = provider._run([Call(explain, columns.list_workflows(query))])
+
+    scans = [line for (line,) in plan if "Scan" in line and "Heap" not in line]
+    assert len(scans) == 1
+    assert index in scans[0]
+    # A page is read in the order of the index, and not sorted out of all rows.
+    assert any("Presorted Key: w.created_at" in line for (line,) in plan) or "created_at" not in index
 
 
 def test_a_lone_write_is_not_planned_each_time(provider: PostgresProvider) -> None:

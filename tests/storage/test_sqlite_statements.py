@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from durust.storage import statements
+from durust.model.attributes import contains
+from durust.model.filters import ListFilter
+from durust.storage import sqlite_filters, statements
 from durust.storage.sqlite_batch import SQL
 from durust.storage.statements import Statement
+from tests.conformance.builders import instant
 from tests.storage.opened import opened
 
 # What Postgres says in another way, or does not need to say.
@@ -77,6 +80,7 @@ VALUES = {"limit": 10, "offset": 0, "ids": '["a"]', "queues": '["a"]', "names": 
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """Return a plain connection to a migrated file."""
     with opened(tmp_path / "durust.db"), closing(sqlite3.connect(tmp_path / "durust.db")) as made:
+        made.create_function("durust_contains", 2, contains)
         yield made
 
 
@@ -213,9 +217,24 @@ def test_a_purge_walks_the_ends(connection: sqlite3.Connection, age: int | None,
     assert steps.count("USE TEMP B-TREE FOR ORDER BY") == 1
 
 
-def test_a_list_by_id_touches_those_rows_alone(connection: sqlite3.Connection) -> None:
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (ListFilter(workflow_ids=["7", "9"]), 2),
+        (ListFilter(parent_ids="7"), 2),
+        (ListFilter(statuses="PENDING"), 1),
+        (ListFilter(created_from=instant(4_990)), 10),
+        (ListFilter(after=(4_989, "4989")), 10),
+        (ListFilter(after=(10, "10"), newest_first=True), 10),
+    ],
+    ids=["ids", "parents", "pending", "created", "behind", "before"],
+)
+def test_a_list_touches_the_rows_alone_that_its_narrowest_filter_finds(
+    connection: sqlite3.Connection, query: ListFilter, found: int
+) -> None:
     connection.executemany(
-        "insert into workflow_status (workflow_uuid, status) values (?, 'SUCCESS')", [(f"{n}",) for n in range(5000)]
+        "insert into workflow_status (workflow_uuid, status, parent_workflow_id, created_at) values (?, ?, ?, ?)",
+        [(f"{n}", "PENDING" if n == 7 else "SUCCESS", "7" if n in {70, 90} else None, n) for n in range(5000)],
     )
     steps = 0
 
@@ -225,20 +244,7 @@ def test_a_list_by_id_touches_those_rows_alone(connection: sqlite3.Connection) -
         return 0
 
     connection.set_progress_handler(count, 100)
-    found = connection.execute(
-        SQL.list_workflows.sql,
-        parameters(
-            SQL.list_workflows,
-            ids='["7","9"]',
-            names=None,
-            queues=None,
-            only_pending=False,
-            stranded=False,
-            newest_first=False,
-            load_input=False,
-            load_output=False,
-        ),
-    )
+    rows = connection.execute(SQL.list_workflows.sql, {"now": 0, **sqlite_filters.workflows(query)}).fetchall()
 
-    assert len(found.fetchall()) == 2
-    assert steps < 20
+    assert len(rows) == found
+    assert steps < 50

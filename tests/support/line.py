@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
+from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
     Checkpoint,
@@ -114,6 +115,12 @@ class Line:
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return self.pass_on("workflows", lambda: self.behind.workflows(query))
+
+    def counts(self, query: CountQuery) -> list[WorkflowCount]:
+        return self.pass_on("counts", lambda: self.behind.counts(query))
+
+    def step_counts(self, query: StepQuery) -> list[StepCount]:
+        return self.pass_on("step_counts", lambda: self.behind.step_counts(query))
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return self.pass_on("executors", lambda: self.behind.executors(query))

@@ -32,9 +32,11 @@ PACKAGES = {
 SURFACE = {
     "durust",
     "durust.admission",
+    "durust.census_verbs",
     "durust.client",
     "durust.context",
     "durust.debouncing",
+    "durust.decoding",
     "durust.decorators",
     "durust.delays",
     "durust.durable",

@@ -63,10 +63,22 @@ def test_an_unknown_name_is_an_attribute_error_that_names_the_file() -> None:
         parse("x", TEXT).missing  # noqa: B018  the access is the act
 
 
+def test_a_part_stands_in_each_statement_that_uses_it() -> None:
+    part = "-- part: rest\n-- Why.\nfrom rows\n\n"
+    text = f"{part}-- name: one\nselect 1\n -- use: rest\n\n-- name: two\n-- use: rest\nselect 2"
+
+    assert [(one.name, one.sql.split()) for one in parse("x", text)] == [
+        ("one", ["select", "1", "from", "rows"]),
+        ("two", ["from", "rows", "select", "2"]),
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "select 1",
+        "-- name: a\nselect 1\n-- use: b",
+        "-- name: a\nselect 1\n-- name: b\n-- use: a",
         "-- name: Upper\nselect 1",
         "-- name: a\nselect 1\n-- name: a\nselect 1",
         "-- name: a\n-- only a reason\n",

@@ -1720,28 +1720,19 @@ select s.key, s."offset", s.value, s.serialization, s.function_id
  where s.workflow_uuid = %(id)s
  order by s.key collate "C", s."offset"
 
--- name: list_workflows
--- A filter that is NULL falls away, because the statement is planned for its values each time.
-select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
-       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
-       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization,
-       case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
-       case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
-       case when %(load_output)s::boolean then coalesce(o.error, w.error) end
-  from dbos.workflow_status w
-  left join dbos.workflow_input i on i.workflow_uuid = w.workflow_uuid and %(load_input)s::boolean
-  left join dbos.workflow_output o on o.workflow_uuid = w.workflow_uuid and %(load_output)s::boolean
+-- part: workflows_meant
+-- A filter that is NULL falls away, because a statement that asks for it is planned for its values each time.
  where (%(ids)s::text[] is null or w.workflow_uuid = any(%(ids)s::text[]))
    and (%(names)s::text[] is null or w.name = any(%(names)s::text[]))
    and (%(statuses)s::text[] is null or w.status = any(%(statuses)s::text[]))
    and (%(queues)s::text[] is null or w.queue_name = any(%(queues)s::text[]))
+   and (not %(queued)s::boolean
+        or (w.queue_name is not null and w.status in ('ENQUEUED', 'PENDING', 'DELAYED')))
    and (%(executors)s::text[] is null or w.executor_id = any(%(executors)s::text[]))
    and (%(apps)s::text[] is null or w.application_name = any(%(apps)s::text[]))
    and (%(app)s::text is null or w.application_name = %(app)s::text
         or (w.application_name is null and w.name = any(%(app_workflows)s::text[])))
-   and (%(version)s::text is null or w.application_version = %(version)s::text)
+   and (%(versions)s::text[] is null or w.application_version = any(%(versions)s::text[]))
    and (%(versions_not)s::text[] is null
         or (w.application_version is not null and w.application_version <> all(%(versions_not)s::text[])))
    and (not %(stranded)s::boolean
@@ -1753,14 +1744,88 @@ select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplicat
                     on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
                    and v.workflow_version = w.application_version
                  where e.state = 'LIVE' and (w.application_name is null or w.application_name = e.app_name))))
-   and (%(prefix)s::text is null or starts_with(w.workflow_uuid, %(prefix)s::text))
+   and (%(prefixes)s::text[] is null
+        or exists (select from unnest(%(prefixes)s::text[]) as p(prefix) where starts_with(w.workflow_uuid, p.prefix)))
+   and (%(users)s::text[] is null or w.authenticated_user = any(%(users)s::text[]))
+   and (%(parents)s::text[] is null or w.parent_workflow_id = any(%(parents)s::text[]))
+   and (%(has_parent)s::boolean is null or (w.parent_workflow_id is not null) = %(has_parent)s::boolean)
+   and (%(sources)s::text[] is null or w.forked_from = any(%(sources)s::text[]))
+   and (%(has_forks)s::boolean is null or w.was_forked_from = %(has_forks)s::boolean)
+   and (%(dedups)s::text[] is null or w.deduplication_id = any(%(dedups)s::text[]))
+   and (%(schedules)s::text[] is null or w.schedule_name = any(%(schedules)s::text[]))
+   and (%(partitions)s::text[] is null or w.queue_partition_key = any(%(partitions)s::text[]))
+   and (%(attributes)s::text is null or w.attributes @> %(attributes)s::text::jsonb)
    and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)
    and (%(created_before)s::bigint is null or w.created_at < %(created_before)s::bigint)
+   and (%(started_from)s::bigint is null or w.started_at_epoch_ms >= %(started_from)s::bigint)
+   and (%(started_before)s::bigint is null or w.started_at_epoch_ms < %(started_before)s::bigint)
+   and (%(completed_from)s::bigint is null or w.completed_at >= %(completed_from)s::bigint)
+   and (%(completed_before)s::bigint is null or w.completed_at < %(completed_before)s::bigint)
+   and (%(deadline_from)s::bigint is null or w.workflow_deadline_epoch_ms >= %(deadline_from)s::bigint)
+   and (%(deadline_before)s::bigint is null or w.workflow_deadline_epoch_ms < %(deadline_before)s::bigint)
+
+-- name: list_workflows
+select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization,
+       case when %(load_input)s::boolean then coalesce(i.inputs, w.inputs) end,
+       case when %(load_output)s::boolean then coalesce(o.output, w.output) end,
+       case when %(load_output)s::boolean then coalesce(o.error, w.error) end
+  from dbos.workflow_status w
+  left join dbos.workflow_input i on i.workflow_uuid = w.workflow_uuid and %(load_input)s::boolean
+  left join dbos.workflow_output o on o.workflow_uuid = w.workflow_uuid and %(load_output)s::boolean
+ -- use: workflows_meant
+   and (%(after_at)s::bigint is null
+        or case when %(newest_first)s::boolean
+                then (w.created_at, w.workflow_uuid) < (%(after_at)s::bigint, %(after_id)s::text)
+                else (w.created_at, w.workflow_uuid) > (%(after_at)s::bigint, %(after_id)s::text) end)
  order by case when not %(newest_first)s::boolean then w.created_at end,
           case when not %(newest_first)s::boolean then w.workflow_uuid end,
           case when %(newest_first)s::boolean then w.created_at end desc,
           case when %(newest_first)s::boolean then w.workflow_uuid end desc
  limit %(limit)s offset %(offset)s
+
+-- name: count_workflows
+-- What is not counted by is NULL in every row, so it splits no group.
+select i.bucket, i.status, i.name, i.queue, i.executor, i.app, i.version, count(*), min(i.lasted)::double precision,
+       avg(i.lasted)::double precision, max(i.lasted)::double precision
+  from (
+       select case when %(bucket)s::bigint is not null
+                   then w.created_at - mod(w.created_at, %(bucket)s::bigint) end as bucket,
+              case when 'status' = any(%(by)s::text[]) then w.status collate "C" end as status,
+              case when 'name' = any(%(by)s::text[]) then w.name collate "C" end as name,
+              case when 'queue' = any(%(by)s::text[]) then w.queue_name collate "C" end as queue,
+              case when 'executor_id' = any(%(by)s::text[]) then w.executor_id collate "C" end as executor,
+              case when 'app_name' = any(%(by)s::text[]) then w.application_name collate "C" end as app,
+              case when 'app_version' = any(%(by)s::text[]) then w.application_version collate "C" end as version,
+              w.completed_at - w.created_at as lasted
+         from dbos.workflow_status w
+        -- use: workflows_meant
+       ) i
+ group by 1, 2, 3, 4, 5, 6, 7
+ order by 1 nulls first, 8 desc, 2 nulls first, 3 nulls first, 4 nulls first, 5 nulls first, 6 nulls first,
+          7 nulls first
+ limit %(limit)s offset %(offset)s
+
+-- name: count_steps
+select o.function_name collate "C", count(*), count(o.error),
+       min(o.completed_at_epoch_ms - o.started_at_epoch_ms)::double precision,
+       avg(o.completed_at_epoch_ms - o.started_at_epoch_ms)::double precision,
+       max(o.completed_at_epoch_ms - o.started_at_epoch_ms)::double precision
+  from dbos.operation_outputs o
+ where o.completed_at_epoch_ms >= %(completed_from)s::bigint and o.completed_at_epoch_ms < %(completed_before)s::bigint
+   and (%(names)s::text[] is null or o.function_name = any(%(names)s::text[]))
+   and (%(app)s::text is null or o.application_name = %(app)s::text
+        or (o.application_name is null and exists (
+            select from dbos.workflow_status w
+             where w.workflow_uuid = o.workflow_uuid
+               and (w.application_name = %(app)s::text
+                    or (w.application_name is null and w.name = any(%(app_workflows)s::text[]))))))
+ group by 1
+ order by 2 desc, 1
+ limit %(limit)s
 
 -- name: list_executors
 select e.executor_id, e.supervisor_id, e.host, e.boot_id, e.pid_ns, e.pid, e.pid_started, e.app_name, e.app_version,
