@@ -121,6 +121,7 @@ class Claim:
             executor_id=lease.executor_id,
             token=lease.token,
             attempts=row.attempts + 1,
+            app_name=row.app_name or self._request.scope.app_name,
             app_version=self._versions[row.name],
             started_at_ms=now,
             deadline_ms=deadline(row.deadline_ms, row.timeout_ms, now),

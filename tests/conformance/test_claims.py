@@ -10,7 +10,7 @@ import pytest
 
 from durust import clock
 from durust.model.status import Status
-from durust.model.writes import Beat, DrainExecutor, Recorded, Retire
+from durust.model.writes import Beat, DrainExecutor, Recorded, Retire, StoreQueue
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     APP,
@@ -194,6 +194,23 @@ def test_rows_without_an_application_belong_to_whoever_knows_the_name(
     for workflow_id in ("a", "b"):
         rewrite(workflow_id, application_name=None)
 
+    assert claim(provider, app="whoever") == ["a"]
+    assert [row_of(provider, name).app_name for name in "ab"] == ["whoever", None]
+
+
+@pytest.mark.covers(190)
+@pytest.mark.parametrize("limit", [None, 5])
+def test_a_row_that_was_anybodys_stays_with_whoever_ran_it(
+    provider: StateProvider, rewrite: Rewrite, limit: int | None
+) -> None:
+    commit(provider, StoreQueue(QUEUE, None, APP, global_concurrency=limit))
+    make_enqueued(provider, "a")
+    rewrite("a", application_name=None)
+    [claimed] = provider.claim(want(make_executor(provider, "first"), app="whoever"))
+
+    commit(provider, hand_back(claimed))
+
+    assert claim(provider, app="somebody else") == []
     assert claim(provider, app="whoever") == ["a"]
 
 

@@ -1208,8 +1208,9 @@ select (select o.workflow_uuid from dbos.workflow_status o where o.creator_xid =
 -- One branch for each queue walks the claim index in order and stops when it has enough. The executor's row is held
 -- until the claim has committed, so a retirement waits and then finds what was claimed. The status is checked again in
 -- words that fit no partial index: by those the picked rows would be looked up in the whole queue. A timeout that leads
--- past the last instant of the column ends there: one such row would fail every claim of its queue. Whoever claims a row
--- writes a version into it and nobody takes that away: one without a version has no history, unless it was started
+-- past the last instant of the column ends there: one such row would fail every claim of its queue. A row that was
+-- anybody's is this application's from now on, so nobody else's sweeps and queues meet what waits here. Whoever claims a
+-- row writes a version into it and nobody takes that away: one without a version has no history, unless it was started
 -- directly, whereupon it waits on the internal queue, or copied from another. Limits are read here, so a changed one
 -- counts at once. A queue with a budget gives nothing here: it is named in a row of its own, like every other one with a
 -- limit on which work waits.
@@ -1254,6 +1255,7 @@ with me as materialized (
        set status = 'PENDING', executor_id = p.executor_id,
            owner_xid = m.stamp || '-' || replace(gen_random_uuid()::text, '-', ''),
            application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
+           application_name = coalesce(w.application_name, %(app)s),
            recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
            workflow_deadline_epoch_ms = coalesce(
                w.workflow_deadline_epoch_ms,
@@ -1440,6 +1442,7 @@ with recursive me as materialized (
        set status = 'PENDING', executor_id = p.executor_id,
            owner_xid = m.stamp || '-' || replace(gen_random_uuid()::text, '-', ''),
            application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
+           application_name = coalesce(w.application_name, %(app)s),
            recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
            rate_limited = true,
            workflow_deadline_epoch_ms = coalesce(

@@ -454,13 +454,15 @@ select 1
 
 -- name: claim_workflows
 -- Once for each queue; the inner select walks the claim index in order and stops when it has enough.
--- A timeout that leads past the last instant of the column ends there, before the sum becomes a fraction.
+-- A timeout that leads past the last instant of the column ends there, before the sum becomes a fraction. A row that was
+-- anybody's is this application's from now on.
 update workflow_status
    set status = 'PENDING', executor_id = :executor,
        owner_xid = printf('%016x', :now * 1000) || '-' || lower(hex(randomblob(8))),
        application_version = (
            select json_extract(k.value, '$[1]') from json_each(:known) k
             where json_extract(k.value, '$[0]') = workflow_status.name),
+       application_name = coalesce(application_name, :app),
        recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
        workflow_deadline_epoch_ms = coalesce(
            workflow_deadline_epoch_ms, :now + min(workflow_timeout_ms, 9223372036854775807 - :now))
@@ -558,6 +560,7 @@ update workflow_status
        application_version = (
            select json_extract(k.value, '$[1]') from json_each(:known) k
             where json_extract(k.value, '$[0]') = workflow_status.name),
+       application_name = coalesce(application_name, :app),
        recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
        rate_limited = 1,
        workflow_deadline_epoch_ms = coalesce(

@@ -1,0 +1,1 @@
+"""durust and the official library of its tables on one database."""

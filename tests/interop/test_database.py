@@ -1,0 +1,97 @@
+"""durust on a database that the official library made: served at the version that it knows, refused at an older one."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from durust import DurableClient, DurableEngine, SchemaMismatch, SerializationError
+from durust.model.filters import ListFilter
+from tests.conformance.conftest import open_provider
+from tests.interop.conftest import Converse, working
+from tests.interop.environment import TIMEOUT_SECONDS
+from tests.interop.schemas import ask, schema_of, version_of
+
+pytestmark = pytest.mark.timeout(TIMEOUT_SECONDS)
+
+OLDER = 124
+
+
+@pytest.mark.covers(186)
+def test_durust_adds_itself_to_its_database_and_both_work(bare_url: str, converse: Converse, tmp_path: Path) -> None:
+    other = converse("application", bare_url)
+    other.ask("launch")
+    other.ask("start", "before", "their_draw", 2)
+    drawn = other.ask("get_result", "before")
+    before = canonical(bare_url)
+
+    with working(bare_url, tmp_path), DurableClient(bare_url) as own:
+        ours = own.enqueue("orders", "draw", 2)
+        other.ask("start", "beside", "their_nap", 0.01)
+        other.ask("enqueue", "queued", "add", 1, 2)
+
+        assert len(ours.get_result(30)) == 2
+        assert (other.ask("get_result", "beside"), other.ask("get_result", "queued")) == ("awake", "theirs: 3")
+        # Its own launch changes nothing of what is there now.
+        later = converse("application", bare_url)
+        after = schema_of(bare_url)
+        later.ask("launch")
+        assert later.ask("get_result", "before") == drawn
+        assert schema_of(bare_url) == after
+    assert version_of(bare_url) == [(125,)]
+    added = [name for name in canonical(bare_url) if name not in before]
+    assert [name for name in before if name not in canonical(bare_url)] == []
+    assert added == [name for name in added if "durust" in name]
+
+
+def canonical(url: str) -> list[str]:
+    """Name each column and each index of the canonical tables, with what it is."""
+    if url.startswith("sqlite:"):
+        columns = ask(
+            url,
+            """select t.name, c.name, c.type, c."notnull" from sqlite_master t join pragma_table_info(t.name) c
+                where t.type = 'table' and t.name not like 'durust%'""",
+        )
+        indexes = ask(url, "select name, sql from sqlite_master where type in ('index', 'trigger') and sql is not null")
+    else:
+        schema = schema_of(url)
+        columns = [row for row in schema["columns"] if row[0] == "dbos"]
+        indexes = [row for name in ("indexes", "triggers") for row in schema[name] if "durust." not in row[1]]
+    return [" ".join(map(str, row)) for row in (*columns, *indexes)]
+
+
+@pytest.mark.covers(186)
+def test_a_database_of_an_older_release_is_refused_and_left_as_it_was(bare_url: str, converse: Converse) -> None:
+    converse("application", bare_url).ask("migrate", OLDER)
+    before = schema_of(bare_url)
+
+    with pytest.raises(SchemaMismatch, match=f"version {OLDER}.*nothing was changed"), DurableEngine(bare_url):
+        pass
+
+    assert schema_of(bare_url) == before
+    assert version_of(bare_url) == [(OLDER,)]
+
+
+@pytest.mark.covers(170, 179)
+def test_its_pickled_rows_are_listed_and_read_by_choice_alone(bare_url: str, converse: Converse) -> None:
+    other = converse("application", bare_url)
+    other.ask("launch")
+    other.ask("start", "theirs", "their_draw", 1)
+    other.ask("start", "refused", "their_refusal", "42")
+    drawn = other.ask("get_result", "theirs")
+    with closing(open_provider(bare_url)) as provider:
+        provider.migrate()
+
+    with DurableClient(bare_url) as own, DurableClient(bare_url, serializer="pickle") as trusting:
+        rows = own.list_workflows(ListFilter(load_input=True, load_output=True))
+        [step] = own.list_steps("theirs")
+        assert {row.workflow_id: row.serialization for row in rows} == {"theirs": "py_pickle", "refused": "py_pickle"}
+        assert (step.name, step.serialization) == ("token", "py_pickle")
+        for workflow_id in ("theirs", "refused"):
+            with pytest.raises(SerializationError, match="py_pickle, which is not loaded unasked"):
+                own.retrieve_workflow(workflow_id).get_result(30)
+        assert trusting.retrieve_workflow("theirs").get_result(30) == drawn
+        with pytest.raises(ValueError, match="card 42 was declined"):
+            trusting.retrieve_workflow("refused").get_result(30)

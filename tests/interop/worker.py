@@ -1,0 +1,99 @@
+"""A program of durust's, started with the address of a database, whose workflows the official client steers."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import durust
+from durust import DurableContext, DurableEngine, SyncDurableContext, WorkflowQueue, clock
+from tests.support.waiting import eventually
+
+orders = WorkflowQueue("orders")
+
+
+@dataclass
+class Order:
+    id: str
+    total: Decimal
+    at: datetime
+
+
+@dataclass
+class Receipt:
+    id: str
+    total: Decimal
+    year: int
+
+
+class Declined(Exception):
+    def __init__(self, card: str) -> None:
+        super().__init__(f"card {card} was declined")
+        self.card = card
+        self.code = "card_declined"
+        self.data = {"card": card}
+
+
+@durust.workflow
+def add(ctx: SyncDurableContext, one: int, other: int = 0) -> int:
+    return ctx.step("add", lambda: one + other, type=int)
+
+
+@durust.workflow
+async def greet(ctx: DurableContext, name: str, *, mark: str = "!") -> str:
+    return await ctx.step("greet", lambda: f"Hello {name}{mark}", type=str)
+
+
+@durust.workflow
+def speak(ctx: SyncDurableContext, text: str) -> dict[str, str]:
+    return {"text": ctx.step("speak", lambda: f"{text} \0 \ud800", type=str)}
+
+
+@durust.workflow
+def sell(ctx: SyncDurableContext, order: Order) -> Receipt:
+    return Receipt(order.id, order.total * 2, order.at.year)
+
+
+@durust.workflow
+def refuse(ctx: SyncDurableContext, card: str) -> None:
+    def charge() -> None:
+        raise Declined(card)
+
+    ctx.step("charge", charge)
+
+
+@durust.workflow
+def draw(ctx: SyncDurableContext, count: int) -> list[str]:
+    """Draw another token in each step, so that a step which runs again shows."""
+    return [ctx.step(f"draw {number}", clock.random_token, type=str) for number in range(1, count + 1)]
+
+
+@durust.workflow
+async def nap(ctx: DurableContext, seconds: float) -> str:
+    """Sleep long enough to be parked."""
+    await ctx.sleep(seconds)
+    return "awake"
+
+
+@durust.workflow
+def hold(ctx: SyncDurableContext, folder: str) -> str:
+    """Be inside a step, as the file `begun` says, until somebody makes the file `released`."""
+
+    def wait() -> str:
+        (Path(folder) / "begun").touch()
+        eventually((Path(folder) / "released").exists)
+        return "released"
+
+    return ctx.step("wait", wait, type=str)
+
+
+if __name__ == "__main__":
+    # Before there are threads that would take the signal and end of it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    with DurableEngine(sys.argv[1]):
+        print("launched")
+        signal.sigwait({signal.SIGTERM})
