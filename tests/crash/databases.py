@@ -33,6 +33,9 @@ class Database(Protocol):
     def forget_step(self, place: int) -> None:
         """Lose the record of a step."""
 
+    def forget_key(self) -> None:
+        """Lose by which write the values of streams were appended."""
+
 
 class Postgres:
     """A database on the run's server."""
@@ -57,6 +60,10 @@ class Postgres:
         with psycopg.connect(self.url) as connection:
             connection.execute("delete from dbos.operation_outputs where function_id = %s", [place])
 
+    def forget_key(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("update dbos.streams set durust_key = null")
+
 
 class Sqlite:
     """A file."""
@@ -80,6 +87,10 @@ class Sqlite:
     def forget_step(self, place: int) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("delete from operation_outputs where function_id = ?", [place])
+
+    def forget_key(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("update streams set durust_key = null")
 
 
 class Source:

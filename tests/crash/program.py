@@ -62,11 +62,32 @@ async def effect_async(step: int, attempt: int) -> str:
     return effect(step, attempt)
 
 
+def read_event() -> list[str]:
+    """Return what the workflow's event holds."""
+    with durust.DurableClient() as client:
+        values: list[str] = client.get_events(ID)["values"]
+    return values
+
+
+def read_stream() -> list[str]:
+    """Return what the workflow's stream holds."""
+    with durust.DurableClient() as client:
+        return client.get_streams(ID)["values"]
+
+
 @durust.workflow(name="sync")
 def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     values = [ctx.step(f"step {number}", effect, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         ctx.sleep(SLEEP_SECONDS)
+    if kind == "event":
+        ctx.set_event("values", values)
+        values = ctx.step("read", read_event, type=list[str])
+    if kind == "stream":
+        for value in values:
+            ctx.write_stream("values", value)
+        ctx.close_stream("values")
+        values = ctx.step("read", read_stream, type=list[str])
     if leaving.is_set():
         lull.set()
         clock.pause(LULL_SECONDS)
@@ -78,6 +99,14 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     values = [await ctx.step(f"step {number}", effect_async, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         await ctx.sleep(SLEEP_SECONDS)
+    if kind == "event":
+        await ctx.set_event("values", values)
+        values = await ctx.step("read", read_event, type=list[str])
+    if kind == "stream":
+        for value in values:
+            await ctx.write_stream("values", value)
+        await ctx.close_stream("values")
+        values = await ctx.step("read", read_stream, type=list[str])
     if leaving.is_set():
         lull.set()
         await asyncio.sleep(LULL_SECONDS)

@@ -32,7 +32,7 @@ class Scenario:
     after: tuple[Part, ...]
     before: tuple[Part, ...] = ()
     kind: str = "plain"
-    """What the workflow does between its second and its third step: nothing, or `sleep`."""
+    """What the workflow does between its second and its third step: nothing, or `sleep`, `event`, `stream`."""
     is_new: bool = False
     """Whether the database is empty when the victim starts."""
     forgets_executors: bool = False
@@ -61,6 +61,8 @@ SCENARIOS = {
     "last call": Scenario(HURRY, before=(STALE,), after=(WORK,)),
     "sleep": Scenario(START, after=(START,), kind="sleep"),
     "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
+    "event": Scenario(START, after=(START,), kind="event"),
+    "stream": Scenario(START, after=(START,), kind="stream"),
     "drain": Scenario(Part("drain"), after=(START,)),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),

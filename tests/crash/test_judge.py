@@ -58,6 +58,20 @@ def test_an_effect_that_is_repeated_unexpectedly_is_noticed(stage: Stage, kind: 
     assert stage.faults(repeated_step=3) == []
 
 
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
+def test_a_value_that_stands_twice_in_a_stream_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["stream"]
+    stage.kill(scenario, "sql.append_streams.after", 2)
+    stage.database.forget_step(4)
+    stage.database.forget_key()
+
+    stage.finish(scenario)
+
+    [fault] = stage.faults()
+    assert fault.startswith("the result")
+
+
 def test_a_run_without_fault_is_no_fault() -> None:
     assert faults(FINE, ONCE, ["a", "b", "c"]) == []
 

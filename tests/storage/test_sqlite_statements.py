@@ -160,6 +160,10 @@ def test_whether_there_is_work_is_one_look_a_queue(connection: sqlite3.Connectio
     [
         "record_steps",
         "record_sleeps",
+        "keep_events",
+        "set_events",
+        "find_stream_ends",
+        "append_streams",
         "find_workflow",
         "send_messages",
         "find_message",
