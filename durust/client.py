@@ -179,13 +179,14 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
 
     # Ordering
 
-    def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
         """Cancel a workflow by its id, or many by theirs; whoever runs one stops at its next operation.
 
+        With *children* also what it started, what these started, and so on; one that is just being started ends too.
         What has ended stays as it is. Raises `WorkflowNotFound` for one id that does not exist; of many it is passed
         by.
         """
-        Orders(self._outpost.provider, self._outpost.journal).cancel(workflow)
+        Orders(self._outpost.provider, self._outpost.journal).cancel(workflow, children=children)
 
     @overload
     def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
@@ -417,9 +418,9 @@ class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs,
         write = await asyncio.to_thread(client._lent, queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
         return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
 
-    async def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
         """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
-        await asyncio.to_thread(self._client.cancel_workflow, workflow)
+        await asyncio.to_thread(self._client.cancel_workflow, workflow, children=children)
 
     @overload
     async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first

@@ -371,15 +371,16 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
         names = {row.workflow_id: row.name for row in rows}
         return [starter.handle(workflow_id, self._registry.find(names.get(workflow_id, ""))) for workflow_id in ids]
 
-    def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
-        """Cancel a workflow by its id, or many by theirs.
+    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+        """Cancel a workflow by its id, or many by theirs; with *children* also what it started, and so on.
 
         What is queued or waits never runs. What runs records nothing any more and stops at its next operation, an async
-        workflow also within a step or a wait. What has ended stays as it is.
+        workflow also within a step or a wait. What has ended stays as it is, and with *children* those that it started
+        end all the same; a child that is just being started ends too.
         Raises `WorkflowNotFound` for one id that does not exist; of many it is passed by.
         """
         engine = self._live("cancel_workflow")
-        Orders(engine.provider, engine.journal).cancel(workflow)
+        Orders(engine.provider, engine.journal).cancel(workflow, children=children)
 
     @overload
     def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
@@ -680,9 +681,9 @@ class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs,
         """Resume, now, what processes of this host left behind that are gone, as the blocking twin does."""
         return await asyncio.to_thread(self._engine.recover)
 
-    async def cancel_workflow(self, workflow: str | Iterable[str]) -> None:
+    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
         """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
-        await asyncio.to_thread(self._engine.cancel_workflow, workflow)
+        await asyncio.to_thread(self._engine.cancel_workflow, workflow, children=children)
 
     @overload
     async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first

@@ -20,13 +20,13 @@ class Orders:
     def __init__(self, provider: StateProvider, journal: Journal) -> None:
         self._provider, self._journal = provider, journal
 
-    def cancel(self, workflow: str | Iterable[str]) -> None:
-        """Cancel one workflow or many, in few commits.
+    def cancel(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+        """Cancel one workflow or many, in few commits; with *children* also all that they led to.
 
         What has ended stays as it is. One id that does not exist raises `WorkflowNotFound`; of many it is passed by.
         """
         ids = _ids(workflow)
-        self._order(workflow, ids, [CancelWorkflow(workflow_id) for workflow_id in ids])
+        self._order(workflow, ids, [CancelWorkflow(workflow_id, children) for workflow_id in ids])
 
     def resume(self, workflow: str | Iterable[str]) -> list[WorkflowRow]:
         """Queue one workflow or many again, in few commits; return the rows of those that exist, in order.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from durust import clock
 from durust.engine.audit import Audit
 from durust.engine.claimer import Claimer
-from durust.engine.hints import Ear, Herald, hint_of
+from durust.engine.hints import Ear, Herald, hints_of
 from durust.engine.identity import is_surely_gone, registration
 from durust.engine.journal import Journal
 from durust.engine.lease import OwnLease
@@ -33,6 +33,7 @@ from durust.model.records import Claimed, QueueRow, Swept
 from durust.model.status import Status
 from durust.model.writes import (
     INTERNAL_QUEUE,
+    CalledOff,
     DebounceWorkflow,
     DrainExecutor,
     EndGrants,
@@ -47,6 +48,7 @@ from durust.model.writes import (
     Released,
     Retire,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -326,13 +328,12 @@ class Engine:
         hints: set[Hint] = set()
         steps = 0
         for write, outcome in zip(writes, outcomes, strict=True):
-            if not isinstance(outcome, Recorded):
+            if not isinstance(outcome, Recorded | CalledOff):
                 continue
             if isinstance(write, RecordStep | RecordSleep | Publication):
                 steps += 1
                 continue
-            if hint := hint_of(write, outcome):
-                hints.add(hint)
+            hints.update(hints_of(write, outcome))
             if isinstance(write, EndGrants):
                 # Its slot was given back before this.
                 self.claimer.slot_freed()
@@ -343,6 +344,9 @@ class Engine:
             elif isinstance(write, StartWorkflow):
                 if write.delay_seconds:
                     self._expect(write.delay_seconds)
+            elif isinstance(write, StartChild):
+                if write.start.delay_seconds:
+                    self._expect(write.start.delay_seconds)
             elif isinstance(write, DebounceWorkflow):
                 self._expect(write.period_seconds)
             elif isinstance(write, SetDelay):

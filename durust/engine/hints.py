@@ -10,6 +10,7 @@ from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
 from durust.model.writes import (
     INTERNAL_QUEUE,
+    CalledOff,
     CancelWorkflow,
     DebounceWorkflow,
     ExpireWorkflow,
@@ -18,6 +19,7 @@ from durust.model.writes import (
     Recorded,
     ResumeWorkflow,
     SetDelay,
+    StartChild,
     StartWorkflow,
     Write,
 )
@@ -30,11 +32,21 @@ GATHER_SECONDS = 0.005
 LISTEN_SECONDS = 1.0
 
 
+def hints_of(write: Write, outcome: Outcome) -> list[Hint]:
+    """Return all that a committed write says to those who wait."""
+    if isinstance(outcome, CalledOff):
+        return [Hint("cancel", workflow_id) for workflow_id in outcome.workflow_ids]
+    hint = hint_of(write, outcome)
+    return [] if hint is None else [hint]
+
+
 def hint_of(write: Write, outcome: Outcome) -> Hint | None:
     """Return what a committed write says to those who wait: that there is work, or that something has ended."""
     match write, outcome:
         case StartWorkflow(lease=None), Recorded() if not write.delay_seconds:
             return Hint("queue", write.queue or INTERNAL_QUEUE)
+        case StartChild(start=start), Recorded() if not start.delay_seconds:
+            return Hint("queue", start.queue or INTERNAL_QUEUE)
         case DebounceWorkflow(start=start), Recorded(workflow_id=begun) if begun == start.workflow_id:
             # A new run, which may have made way for itself by queueing one that was due.
             return Hint("queue", start.queue or INTERNAL_QUEUE)

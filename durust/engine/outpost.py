@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 
-from durust.engine.hints import Ear, Herald, hint_of
+from durust.engine.hints import Ear, Herald, hints_of
 from durust.engine.journal import Journal
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, SchemaMismatch
@@ -114,8 +114,8 @@ class _Parts:
         self._watcher.stop()
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
-        hints = (hint_of(write, outcome) for write, outcome in zip(writes, outcomes, strict=True))
-        self._herald.tell(hint for hint in hints if hint)
+        answers = zip(writes, outcomes, strict=True)
+        self._herald.tell(hint for write, outcome in answers for hint in hints_of(write, outcome))
 
     def _heard(self, hint: Hint) -> None:
         if hint.kind != "queue":

@@ -9,7 +9,16 @@ from durust.model.message_writes import Letter
 from durust.model.records import Lease, ScheduleRow
 from durust.model.schedule_writes import Tick
 from durust.model.status import Status
-from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, RecordStep, StartWorkflow, Wait, Write
+from durust.model.writes import (
+    APPLY_ORDER,
+    DebounceWorkflow,
+    FinishWorkflow,
+    RecordStep,
+    StartChild,
+    StartWorkflow,
+    Wait,
+    Write,
+)
 
 # The canonical columns of these are four bytes wide on Postgres, so no provider takes more.
 _INT4_MAX = 2**31 - 1
@@ -48,6 +57,8 @@ def refusal(write: Write) -> str | None:
             return "a deduplication id belongs to a queue, and a direct start without one has none"
         case DebounceWorkflow(start=start) if start.dedup_id is None or start.lease is not None:
             return "a debounced start waits under a deduplication id, and under no lease"
+        case StartChild(start=start) if start.lease is not None:
+            return "a child is queued, under no lease of its own"
     return _first_fault(write)
 
 

@@ -115,6 +115,27 @@ class RecordSleep:
 
 
 @dataclass(frozen=True, slots=True)
+class StartChild:
+    """Insert a child of a run and link it at its place in the run's history: both, or neither.
+
+    Where a workflow of the child's name has its id already, the link leads to that one; with *attaches* also where one
+    of its name holds its deduplication id. Answers `Recorded` with the id that the link leads to, `Existing` (a
+    workflow of another name has the id), `Duplicate` (the deduplication id is taken on that queue), `Fenced`,
+    `Diverged` or `HistoryLost`.
+    """
+
+    lease: Lease
+    """That of the parent: no child starts after its parent's cancel has committed."""
+    after: int | None
+    place: int
+    start: StartWorkflow
+    """The child, queued under no lease; its parent is the run, whatever stands there."""
+    started_at_ms: int
+    completed_at_ms: int
+    attaches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FinishWorkflow:
     """End a run: SUCCESS, ERROR or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Answers `Recorded`, `Fenced` or `HistoryLost`."""
 
@@ -187,9 +208,13 @@ class CancelWorkflow:
 
     It keeps its queue, so that a resume knows where it belongs. Answers `Recorded`, `Missing`, or `Existing` when it
     has ended already.
+
+    With *children*, also what it started, what these started, and so on, whether it has ended itself or not, until none
+    is left that may start another. Answers `CalledOff` or `Missing`.
     """
 
     workflow_id: str
+    children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +397,7 @@ APPLY_ORDER: tuple[type, ...] = (
     RecordSend,
     SendMessages,
     ReceiveMessage,
+    StartChild,
     FinishWorkflow,
     ParkWorkflow,
     HandBack,
@@ -385,7 +411,8 @@ APPLY_ORDER: tuple[type, ...] = (
     Retire,
 )
 
-PlacedWrite = RecordStep | RecordSleep | Publication | RecordSend | ReceiveMessage
+PlacedWrite = RecordStep | RecordSleep | Publication | RecordSend | ReceiveMessage | StartChild
+"""What leaves a record at a place of a run's history."""
 ChainedWrite = PlacedWrite | FinishWorkflow | ParkWorkflow
 RunWrite = ChainedWrite | HandBack | ExpireWorkflow
 VersionWrite = StoreVersion | PromoteVersion | AdoptWorkflows
@@ -421,7 +448,7 @@ class Recorded:
     serialization: str | None = None
     """How that is written, where it may be written in several ways (a message); else None."""
     workflow_id: str | None = None
-    """The run that the write led to, where another may stand for it (a debounced start); else None."""
+    """The run that the write led to, where another may stand for it (a debounced start, a child); else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,6 +534,13 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class CalledOff:
+    """The workflows that a cancel with children ended, in the order of their ids."""
+
+    workflow_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """The workflows that carry another version now."""
 
@@ -517,4 +551,4 @@ class Adopted:
 RunOutcome = (
     Recorded | Existing | Fenced | Unexpired | Diverged | HistoryLost | Missing | Nothing | Duplicate | Refused | Closed
 )
-Outcome = RunOutcome | Alive | Released | Adopted | ScheduleOutcome
+Outcome = RunOutcome | Alive | Released | CalledOff | Adopted | ScheduleOutcome

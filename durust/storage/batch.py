@@ -26,6 +26,7 @@ from durust.model.writes import (
     AdoptWorkflows,
     Alive,
     Beat,
+    CalledOff,
     CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
@@ -56,6 +57,7 @@ from durust.model.writes import (
     Retire,
     RunWrite,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -177,6 +179,9 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     debounced = [item for item in unanswered if isinstance(item[1], DebounceWorkflow)]
     delays = [item for item in unanswered if isinstance(item[1], SetDelay)]
     moves = [item for item in unanswered if isinstance(item[1], CancelWorkflow | ResumeWorkflow)]
+    trees = [item for item in moves if _is_cascade(item[1])]
+    moves = [item for item in moves if not _is_cascade(item[1])]
+    children = [item for item in unanswered if isinstance(item[1], StartChild)]
     answers: Answers = {}
     if runs:
         call = Call(SQL.classify_runs, columns.classify_runs([write for _, write in runs]))
@@ -195,10 +200,25 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     if moves:
         call = Call(SQL.classify_starts, columns.classify_moves([write for _, write in moves]))
         answers |= _explained(moves, run([call])[0], _explain_move)
+    if trees:
+        [found] = run([Call(SQL.classify_trees, columns.cancel_workflows([write for _, write in trees]))])
+        answers |= _explained(trees, found, _explain_tree)
+    if children:
+        begun = [write for _, write in children]
+        calls = [
+            Call(SQL.classify_runs, columns.classify_runs(begun)),
+            Call(SQL.classify_children, columns.classify_children(begun)),
+        ]
+        found = [(*parent, *child) for parent, child in zip(*run(calls), strict=True)]
+        answers |= _explained(children, found, _explain_child)
     for index, write in unanswered:
         if isinstance(write, StoreSchedule):
             answers |= _explain_store(run, index, write)
     return answers
+
+
+def _is_cascade(write: Write) -> bool:
+    return isinstance(write, CancelWorkflow) and write.children
 
 
 def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
@@ -209,6 +229,12 @@ def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
             return {index: RECORDED if row.schedule_id == write.schedule_id else ScheduleExists(row)}
     return {}
 
+
+# As many columns as `classify_runs` answers.
+_RUN_COLUMNS = 14
+# A pass over a workflow and all that it led to, one for what was being started then, and one that finds nothing new.
+# Where the last one finds something too, all is sent again.
+CASCADE_PASSES = 3
 
 _GUARDED = (
     RecordStep,
@@ -259,6 +285,28 @@ def _explain(write: RunWrite, row: Row) -> Outcome | None:
     if standing is not None:
         return Diverged(standing)
     return None if is_chained else HistoryLost()
+
+
+def _explain_child(write: StartChild, row: Row) -> Outcome | None:
+    """Return why a child was not linked, or None when the write should be sent again."""
+    of_parent, (holder, holder_name, *record) = row[:_RUN_COLUMNS], row[_RUN_COLUMNS:]
+    outcome = _explain(write, of_parent)
+    if outcome is not None:
+        return outcome
+    if record[0] is not None:
+        standing = rows.workflow(record)
+        return None if standing.name == write.start.name else Existing(standing)
+    if holder is None or (write.attaches and holder_name == write.start.name):
+        return None
+    return Duplicate(holder)
+
+
+def _explain_tree(_: CancelWorkflow, row: Row) -> Outcome | None:
+    """Return why a cancel with children ended nothing, or None where something is left and it should be sent again."""
+    is_there, is_left = row
+    if not is_there:
+        return Missing()
+    return None if is_left else CalledOff(())
 
 
 def _explain_start(write: StartWorkflow, row: Row) -> Outcome | None:
@@ -315,6 +363,35 @@ def _moved(found: Group, results: Results) -> Answers:
     """Answer the cancels or resumes whose workflow came back."""
     came_back = {row[0] for row in results[0]}
     return {index: RECORDED for index, write in found if write.workflow_id in came_back}
+
+
+def _cancelling(writes: list[CancelWorkflow]) -> list[Call]:
+    alone = [write for write in writes if not write.children]
+    trees = [write for write in writes if write.children]
+    calls = [Call(SQL.cancel_workflows, columns.cancel_workflows(alone))] if alone else []
+    passes = [Call(SQL.cancel_trees, columns.cancel_workflows(trees))] * CASCADE_PASSES if trees else []
+    return [*calls, *passes]
+
+
+def _cancelled(found: Group, results: Results) -> Answers:
+    """Answer the cancels whose workflow came back, and those with children whose last pass found nothing new."""
+    alone = [(index, write) for index, write in found if not write.children]
+    trees = [(index, write) for index, write in found if write.children]
+    answers = _moved(alone, results) if alone else {}
+    passes = results[-CASCADE_PASSES:] if trees else []
+    is_open = {root for root, _ in passes[-1]} if passes else set()
+    for index, write in trees:
+        ended = sorted(ended for each in passes for root, ended in each if root == write.workflow_id)
+        if ended and write.workflow_id not in is_open:
+            answers[index] = CalledOff(tuple(ended))
+    return answers
+
+
+def _children(found: Group, results: Results) -> Answers:
+    came_back = {(row[0], row[1]): row[2] for row in results[0]}
+    return {
+        index: Recorded(workflow_id=came_back[key]) for index, write in found if (key := _place_of(write)) in came_back
+    }
 
 
 def _by_place(found: Group, results: Results) -> Answers:
@@ -617,6 +694,11 @@ _KINDS: dict[type, _Kind] = {
         calls=lambda writes: [Call(SQL.receive_messages, message_columns.receive_messages(writes), is_hot=True)],
         read=_received,
     ),
+    StartChild: _Kind(
+        key=_place_of,
+        calls=lambda writes: [Call(SQL.start_children, columns.start_children(writes), is_hot=True)],
+        read=_children,
+    ),
     FinishWorkflow: _Kind(
         key=_id_of,
         calls=lambda writes: _and_end_grants(
@@ -656,8 +738,8 @@ _KINDS: dict[type, _Kind] = {
     ),
     CancelWorkflow: _Kind(
         key=lambda write: write.workflow_id,
-        calls=lambda writes: [Call(SQL.cancel_workflows, columns.cancel_workflows(writes))],
-        read=_moved,
+        calls=_cancelling,
+        read=_cancelled,
     ),
     ResumeWorkflow: _Kind(
         key=lambda write: write.workflow_id,

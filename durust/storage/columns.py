@@ -31,6 +31,7 @@ from durust.model.writes import (
     ResumeWorkflow,
     RunWrite,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -253,6 +254,30 @@ def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
     }
 
 
+def start_children(writes: Sequence[StartChild]) -> Params:
+    """Return the columns of runs, of their children and of the links; what has no use there stands in them too."""
+    return (
+        start_workflows([write.start for write in writes])
+        | chained(writes)
+        | {
+            "children": texts(write.start.workflow_id for write in writes),
+            "places": numbers(write.place for write in writes),
+            "started": numbers(write.started_at_ms for write in writes),
+            "completed": numbers(write.completed_at_ms for write in writes),
+            "attaching": texts(str(write.attaches) for write in writes),
+        }
+    )
+
+
+def classify_children(writes: Sequence[StartChild]) -> Params:
+    """Return the keys by which children that are not linked are explained."""
+    return {
+        "ids": texts(write.start.workflow_id for write in writes),
+        "queues": texts(queue_of(write.start) for write in writes),
+        "dedups": texts(write.start.dedup_id for write in writes),
+    }
+
+
 def finish_workflows(writes: Sequence[FinishWorkflow]) -> Params:
     """Return the columns of ended runs."""
     return chained(writes) | {
@@ -324,7 +349,7 @@ def release_workflows(executor_ids: Sequence[str]) -> Params:
 
 
 # One kind for each write that stands at a place; as a tuple, because a union is looked through more slowly.
-_PLACED = (RecordStep, RecordSleep, SetEvent, AppendStream, RecordSend, ReceiveMessage)
+_PLACED = (RecordStep, RecordSleep, SetEvent, AppendStream, RecordSend, ReceiveMessage, StartChild)
 
 
 def classify_runs(writes: Sequence[RunWrite]) -> Params:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 from durust.model.message_writes import RecordSend, SendMessages
 from durust.model.publications import Publication
-from durust.model.writes import APPLY_ORDER, DebounceWorkflow, FinishWorkflow, Outcome, RecordStep, StartWorkflow, Write
+from durust.model.writes import (
+    APPLY_ORDER,
+    DebounceWorkflow,
+    FinishWorkflow,
+    Outcome,
+    RecordStep,
+    StartChild,
+    StartWorkflow,
+    Write,
+)
 
 # Written in well under a second, also beside others. Several values of the largest size took longer together than a
 # statement of Postgres may, and a batch that comes too late is sent again for ever; on SQLite nobody else could write.
@@ -27,7 +36,7 @@ def is_too_large(writes: Sequence[Write]) -> bool:
             size += len(write.text or "")
         elif isinstance(write, StartWorkflow):
             size += len(write.inputs or "")
-        elif isinstance(write, DebounceWorkflow):
+        elif isinstance(write, DebounceWorkflow | StartChild):
             size += len(write.start.inputs or "")
         elif isinstance(write, SendMessages | RecordSend):
             size += sum(len(letter.text) for letter in write.letters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
@@ -21,6 +22,7 @@ from durust.model.writes import (
     AdoptWorkflows,
     Alive,
     Beat,
+    CalledOff,
     CancelWorkflow,
     ChainedWrite,
     DebounceWorkflow,
@@ -51,6 +53,7 @@ from durust.model.writes import (
     ResumeWorkflow,
     Retire,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -151,6 +154,8 @@ class Tables:
                 return self._send(write)
             case ReceiveMessage():
                 return self._receive(write)
+            case StartChild():
+                return self._start_child(write)
             case FinishWorkflow():
                 return self._finish(write)
             case ParkWorkflow():
@@ -388,6 +393,40 @@ class Tables:
             self.streams.setdefault(workflow_id, {})[write.key] = [*stream, entry]
         return outcome
 
+    def _start_child(self, write: StartChild) -> Outcome:
+        parent_id, name = write.lease.workflow_id, write.start.name
+        history = self.history.setdefault(parent_id, {})
+        old = history.get(write.place)
+        if own := own_retry(write, old):
+            return own
+        if fenced := self._fenced(write.lease):
+            return fenced
+        if old is not None:
+            return Diverged(old)
+        if self._is_lost(write):
+            return HistoryLost()
+        outcome = self._start(replace(write.start, parent_id=parent_id))
+        match outcome:
+            case Recorded():
+                child_id = write.start.workflow_id
+            case Existing(row) if row.name == name:
+                child_id = row.workflow_id
+            case Duplicate(holder) if write.attaches and self.workflows[holder].name == name:
+                child_id = holder
+            case _:
+                return outcome
+        history[write.place] = Checkpoint(
+            place=write.place,
+            name=name,
+            output=json.dumps(child_id, ensure_ascii=False),
+            serialization=PORTABLE,
+            child_id=child_id,
+            started_at_ms=write.started_at_ms,
+            completed_at_ms=write.completed_at_ms,
+            claim=write.lease.token,
+        )
+        return Recorded(workflow_id=child_id)
+
     def _finish(self, write: FinishWorkflow) -> Outcome:
         row = self.workflows.get(write.lease.workflow_id)
         if row is not None and row.status.is_terminal and row.token == write.lease.token:
@@ -441,10 +480,22 @@ class Tables:
         row = self.workflows.get(write.workflow_id)
         if row is None:
             return Missing()
+        if write.children:
+            return self._cascade(write.workflow_id)
         if row.status not in TRANSITIONS[Event.CANCEL].sources:
             return Existing(bare(row))
         self.call_off(write.workflow_id, Event.CANCEL)
         return Recorded()
+
+    def _cascade(self, root: str) -> CalledOff:
+        tree, level = {root}, {root}
+        while level:
+            level = {row.workflow_id for row in self.workflows.values() if row.parent_id in level} - tree
+            tree |= level
+        ended = [key for key in sorted(tree) if self.workflows[key].status in TRANSITIONS[Event.CANCEL].sources]
+        for key in ended:
+            self.call_off(key, Event.CANCEL)
+        return CalledOff(tuple(ended))
 
     def _resume(self, write: ResumeWorkflow) -> Outcome:
         row = self.workflows.get(write.workflow_id)
@@ -703,10 +754,11 @@ def _earlier(instant_ms: int, other_ms: int | None) -> int:
 
 
 def deadline(standing_ms: int | None, timeout_ms: int | None, now_ms: int) -> int | None:
-    """Return the deadline of a run that starts now: the one it has already, or what its timeout says."""
-    if standing_ms is not None or timeout_ms is None:
+    """Return the deadline of a run that starts now: the one it has already, or what its timeout says if earlier."""
+    if timeout_ms is None:
         return standing_ms
-    return min(now_ms + timeout_ms, _INT8_MAX)
+    until_ms = min(now_ms + timeout_ms, _INT8_MAX)
+    return until_ms if standing_ms is None else min(standing_ms, until_ms)
 
 
 def _checkpoint(write: RecordStep | RecordSleep | Publication, now_ms: int) -> Checkpoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from durust.model.message_writes import RECEIVE_NAME, ReceiveMessage, RecordSend
 from durust.model.publications import AppendStream, SetEvent
 from durust.model.records import Checkpoint
-from durust.model.writes import Recorded, RecordSleep, RecordStep, RunWrite
+from durust.model.writes import Recorded, RecordSleep, RecordStep, RunWrite, StartChild
 
 # The answer to most writes, made once.
 RECORDED = Recorded()
@@ -24,6 +24,8 @@ def own_retry(write: RunWrite, standing: Checkpoint | None) -> Recorded | None:
             return RECORDED
         case ReceiveMessage() if standing.name == RECEIVE_NAME:
             return Recorded(output=standing.output, serialization=standing.serialization)
+        case StartChild(start=start) if standing.name == start.name and standing.child_id is not None:
+            return Recorded(workflow_id=standing.child_id)
     return None
 
 

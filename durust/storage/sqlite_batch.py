@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from durust.model.writes import (
     AdoptWorkflows,
     Alive,
     Beat,
+    CalledOff,
     CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
@@ -50,6 +52,7 @@ from durust.model.writes import (
     Retire,
     RunWrite,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -214,6 +217,30 @@ def _receive(transaction: Transaction, write: ReceiveMessage) -> Outcome:
     return sqlite_messages.receive(transaction, write, _guard(write), partial(_explain, transaction, write))
 
 
+def _start_child(transaction: Transaction, write: StartChild) -> Outcome:
+    if (standing := _explain(transaction, write)) is not None:
+        return standing
+    begun = replace(write.start, parent_id=write.lease.workflow_id)
+    child_id: str
+    match outcome := start(transaction, begun):
+        case Recorded():
+            child_id = begun.workflow_id
+        case Existing(row) if row.name == begun.name:
+            child_id = row.workflow_id
+        case Duplicate(holder) if write.attaches and _name_of(transaction, holder) == begun.name:
+            child_id = holder
+        case _:
+            return outcome
+    times = {"started": write.started_at_ms, "completed": write.completed_at_ms}
+    transaction.change(SQL.start_children, _guard(write) | times | {"place": write.place, "child": child_id})
+    return Recorded(workflow_id=child_id)
+
+
+def _name_of(transaction: Transaction, workflow_id: str) -> str | None:
+    [(_, *record)] = transaction.rows(SQL.classify_starts, {"id": workflow_id, "queue": None, "dedup": None})
+    return None if record[0] is None else rows.workflow(record).name
+
+
 def _finish(transaction: Transaction, write: FinishWorkflow) -> Outcome:
     params: dict[str, Param] = {"status": str(write.status), "format": write.serialization}
     if not transaction.change(SQL.finish_workflows, _guard(write) | params):
@@ -252,6 +279,12 @@ def _expire(transaction: Transaction, write: ExpireWorkflow) -> Outcome:
 
 
 def _cancel(transaction: Transaction, write: CancelWorkflow) -> Outcome:
+    if write.children:
+        ended = sorted(row[0] for row in transaction.rows(SQL.cancel_trees, {"id": write.workflow_id}))
+        for workflow_id in ended:
+            transaction.change(SQL.forget_waits, {"id": workflow_id})
+        is_missing = not ended and _name_of(transaction, write.workflow_id) is None
+        return Missing() if is_missing else CalledOff(tuple(ended))
     if not transaction.change(SQL.cancel_workflows, {"id": write.workflow_id}):
         return _unmoved(transaction, write.workflow_id)
     transaction.change(SQL.forget_waits, {"id": write.workflow_id})
@@ -520,6 +553,7 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     RecordSend: _record_send,
     SendMessages: sqlite_messages.send,
     ReceiveMessage: _receive,
+    StartChild: _start_child,
     FinishWorkflow: _finish,
     ParkWorkflow: _park,
     HandBack: _hand_back,

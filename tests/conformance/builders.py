@@ -28,6 +28,7 @@ from durust.model.writes import (
     RegisterExecutor,
     ResumeWorkflow,
     Retire,
+    StartChild,
     StartWorkflow,
     Wait,
     Write,
@@ -206,6 +207,21 @@ def receive(
     return ReceiveMessage(lease_of(of), after, place, topic, 1_000 + place, 2_000 + place, is_timeout)
 
 
+def start_child(
+    of: Claimed | Lease,
+    child_id: str = "",
+    *,
+    place: int = 1,
+    after: int | None = None,
+    attaches: bool = False,
+    **fields: Any,
+) -> StartChild:
+    """Return the write that starts a child of a run; times grow with its place."""
+    lease = lease_of(of)
+    begun = start(child_id or f"{lease.workflow_id}-{place}", **fields)
+    return StartChild(lease, after, place, begun, 1_000 + place, 2_000 + place, attaches)
+
+
 def finish(
     of: Claimed | Lease, status: Status = Status.SUCCESS, *, after: int | None = None, output: str | None = '"done"'
 ) -> FinishWorkflow:
@@ -232,9 +248,9 @@ def expire(of: Claimed | Lease) -> ExpireWorkflow:
     return ExpireWorkflow(lease_of(of))
 
 
-def cancel(workflow_id: str) -> CancelWorkflow:
-    """Return the write that cancels a workflow."""
-    return CancelWorkflow(workflow_id)
+def cancel(workflow_id: str, *, children: bool = False) -> CancelWorkflow:
+    """Return the write that cancels a workflow, alone or with all that it led to."""
+    return CancelWorkflow(workflow_id, children)
 
 
 def resume(workflow_id: str) -> ResumeWorkflow:

@@ -84,6 +84,14 @@ class Race:
         """Wait until *actor* waits for a lock."""
         assert eventually(lambda: self.is_waiting(actor))
 
+    def until_somebody_waits(self) -> None:
+        """Wait until a session of this database, whoever has it, waits for another one."""
+        waiting = (
+            "select a.pid from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() "
+            "and cardinality(pg_blocking_pids(a.pid)) > 0"
+        )
+        assert eventually(lambda: self.observer.do(waiting))
+
     def until_settled(self, actor: Actor, running: Future[Rows]) -> bool:
         """Wait until *actor* waits for a lock or has ended its statement; return whether it waits."""
         return eventually(lambda: "ended" if running.done() else self.is_waiting(actor) and "waits") == "waits"

@@ -24,6 +24,7 @@ from tests.conformance.builders import (
     record_sleep,
     record_step,
     row_of,
+    start_child,
     want,
 )
 from tests.conformance.publishing import append, set_event
@@ -38,6 +39,7 @@ STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
     "record_sleeps": (SQL.record_sleeps, SHARE, lambda run: columns.record_sleeps([record_sleep(run)])),
     "set_events": (SQL.set_events, UPDATE, lambda run: columns.publish([set_event(run)])),
     "append_streams": (SQL.append_streams, UPDATE, lambda run: columns.publish([append(run)])),
+    "start_children": (SQL.start_children, SHARE, lambda run: columns.start_children([start_child(run)])),
     "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: columns.finish_workflows([finish(run)])),
     "park_workflows": (SQL.park_workflows, UPDATE, lambda run: columns.park_workflows([park(run)])),
     "hand_back_workflows": (

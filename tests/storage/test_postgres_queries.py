@@ -37,7 +37,7 @@ BY_ID = [
     SQL.expire_workflows,
 ]
 # What fetches them by another key as well, each of which has an index.
-BY_KEY = [SQL.queue_overdue, SQL.debounce_workflows]
+BY_KEY = [SQL.queue_overdue, SQL.debounce_workflows, SQL.start_children]
 KEYS = ("workflow_status_pkey", "uq_workflow_status_dedup_id", "durust_debounces")
 
 
@@ -77,7 +77,7 @@ def test_a_plan_that_was_made_for_empty_tables_fetches_rows_by_their_ids(
 
 @pytest.mark.parametrize("stage", ["fresh", "analysed"])
 @pytest.mark.parametrize("statement", BY_KEY, ids=lambda each: each.name)
-def test_a_plan_that_was_made_for_empty_tables_fetches_debounced_runs_by_their_keys(
+def test_a_plan_that_was_made_for_empty_tables_fetches_workflows_by_their_keys(
     provider: PostgresProvider, race: Race, statement: Statement, stage: str
 ) -> None:
     if stage == "analysed":

@@ -367,6 +367,79 @@ select i.id, null, d.workflow_uuid
  where i.dedup is not null
    and not exists (select from dbos.workflow_status w where w.workflow_uuid = i.id)
 
+-- name: start_children
+-- The parent's row is held until child and link have committed, so none of them is there once its cancel has. The link
+-- leads to what was inserted here, to a workflow of the child's name that has its id, or where it attaches to one that
+-- holds its deduplication id; nothing else is linked, and of what is not nothing is inserted.
+with mine as materialized (
+    select i.*, w.application_name as parent_app
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(started)s::bigint[], %(completed)s::bigint[], %(attaching)s::boolean[],
+                  %(children)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[],
+                  %(dedups)s::text[], %(delays)s::bigint[], %(versions)s::text[], %(apps)s::text[],
+                  %(formats)s::text[], %(creators)s::text[], %(timeouts)s::bigint[], %(deadlines)s::bigint[],
+                  %(partitions)s::text[], %(schedules)s::text[], %(users)s::text[], %(roles)s::text[],
+                  %(attributes)s::text[], %(inputs)s::text[]) with ordinality
+                  as i(id, token, executor, after, place, started, completed, attaches, child, name, queue, priority,
+                       dedup, delay, version, app, format, creator, timeout, deadline, partition, schedule, "user",
+                       roles, attributes, inputs, number)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for share) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+       and (select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.place) is null
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), started as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, queue_name, priority, deduplication_id, delay_until_epoch_ms, application_version,
+        application_name, serialization, creator_xid, recovery_attempts, created_at, updated_at, workflow_timeout_ms,
+        workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id, authenticated_user,
+        authenticated_roles, attributes)
+    select m.child, case when m.delay > 0 then 'DELAYED' else 'ENQUEUED' end, m.name, m.queue, m.priority, m.dedup,
+           case when m.delay > 0 then n.ms + m.delay end, m.version, m.app, m.format, m.creator, 0, n.ms, n.ms,
+           m.timeout, m.deadline, m.partition, m.schedule, m.id, m."user", m.roles, m.attributes::jsonb
+      from mine m
+     cross join moment n
+     order by m.number
+        on conflict do nothing
+    returning workflow_uuid, creator_xid
+), stored as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select m.child, m.inputs
+      from started s
+      join mine m on m.creator = s.creator_xid
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+), linked as (
+    select m.*, coalesce(s.workflow_uuid, w.workflow_uuid, d.workflow_uuid) as link
+      from mine m
+      left join started s on s.creator_xid = m.creator
+      left join dbos.workflow_status w on w.workflow_uuid = m.child
+      left join dbos.workflow_status d on d.queue_name = m.queue and d.deduplication_id = m.dedup
+     where s.workflow_uuid is not null or w.name = m.name
+        or (m.attaches and w.workflow_uuid is null and d.name = m.name)
+)
+insert into dbos.operation_outputs (
+    workflow_uuid, function_id, function_name, output, serialization, child_workflow_id, started_at_epoch_ms,
+    completed_at_epoch_ms, application_name, durust_claim)
+select l.id, l.place, l.name, to_json(l.link)::text, 'portable_json', l.link, l.started, l.completed, l.parent_app,
+       l.token
+  from linked l
+    on conflict (workflow_uuid, function_id) do nothing
+returning workflow_uuid, function_id, child_workflow_id
+
 -- name: queue_overdue
 -- First of two statements: a debounced run that is due leaves its key to the next one, whether a sweep has come by or
 -- not. What somebody holds is left: the second statement waits for him.
@@ -1060,6 +1133,51 @@ update dbos.workflow_status w
  where w.workflow_uuid = p.id
 returning w.workflow_uuid
 
+-- name: cancel_trees
+-- One pass over workflows with all that they started: each row is locked, in the order of the ids, and judged as it
+-- stands then. A child that was being started meanwhile is seen by a later pass, whose snapshot is taken under the lock
+-- of its parent; after a pass that finds nothing new nobody is left who may start one.
+with tree as materialized (
+    with recursive t as (
+        select i.id as root, i.id
+          from unnest(%(ids)s::text[]) as i(id)
+         union
+        select t.root, w.workflow_uuid
+          from t
+          join dbos.workflow_status w on w.parent_workflow_id = t.id
+    )
+    select t.root, t.id from t
+), pick as materialized (
+    select i.id
+      from (
+           select distinct t.id
+             from tree t
+            order by t.id) i
+     cross join lateral (
+           select s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.id
+), ended as (
+    update dbos.workflow_status w
+       set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null,
+           started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = n.ms, updated_at = n.ms
+      from pick p
+     cross join moment n
+     where w.workflow_uuid = p.id
+    returning w.workflow_uuid
+)
+select t.root, t.id
+  from tree t
+  join ended e on e.workflow_uuid = t.id
+ order by t.id
+
 -- name: resume_workflows
 -- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
 with pick as materialized (
@@ -1184,6 +1302,38 @@ select (select d.workflow_uuid from dbos.workflow_status d
   left join dbos.workflow_status w on w.workflow_uuid = i.id
  order by i.number
 
+-- name: classify_children
+-- What stands now for children that are not linked: who holds the deduplication id, by what name, and the row of that id.
+select d.workflow_uuid, d.name,
+       w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from, w.was_forked_from, w.serialization
+  from unnest(%(ids)s::text[], %(queues)s::text[], %(dedups)s::text[]) with ordinality as i(id, queue, dedup, number)
+  left join dbos.workflow_status d on d.queue_name = i.queue and d.deduplication_id = i.dedup
+  left join dbos.workflow_status w on w.workflow_uuid = i.id
+ order by i.number
+
+-- name: classify_trees
+-- Whether each workflow is there, and whether anything that it led to may still run.
+with recursive t as (
+    select i.id as root, i.id
+      from unnest(%(ids)s::text[]) as i(id)
+     union
+    select t.root, w.workflow_uuid
+      from t
+      join dbos.workflow_status w on w.parent_workflow_id = t.id
+)
+select exists (select from dbos.workflow_status w where w.workflow_uuid = i.id),
+       exists (
+           select
+             from t
+             join dbos.workflow_status w on w.workflow_uuid = t.id
+            where t.root = i.id and w.status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED'))
+  from unnest(%(ids)s::text[]) with ordinality as i(id, number)
+ order by i.number
+
 -- name: classify_debounces
 -- What stands now for debounced starts that did not come back: the run whose last write it was, whether one waits under
 -- the key that the next try may find, the holder of the key, and the row of that id.
@@ -1257,7 +1407,7 @@ with me as materialized (
            application_version = (%(versions)s::text[])[array_position(%(names)s::text[], w.name)],
            application_name = coalesce(w.application_name, %(app)s),
            recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
-           workflow_deadline_epoch_ms = coalesce(
+           workflow_deadline_epoch_ms = least(
                w.workflow_deadline_epoch_ms,
                case when w.workflow_timeout_ms is not null
                     then m.ms + least(w.workflow_timeout_ms, 9223372036854775807 - m.ms) end)
@@ -1445,7 +1595,7 @@ with recursive me as materialized (
            application_name = coalesce(w.application_name, %(app)s),
            recovery_attempts = coalesce(w.recovery_attempts, 0) + 1, started_at_epoch_ms = m.ms, updated_at = m.ms,
            rate_limited = true,
-           workflow_deadline_epoch_ms = coalesce(
+           workflow_deadline_epoch_ms = least(
                w.workflow_deadline_epoch_ms,
                case when w.workflow_timeout_ms is not null
                     then m.ms + least(w.workflow_timeout_ms, 9223372036854775807 - m.ms) end)

@@ -197,6 +197,21 @@ select :id,
     or exists (select 1 from durust_executors e where e.executor_id = :executor and e.state = 'LIVE')
 on conflict do nothing
 
+-- name: start_children
+-- The link of a child that stands now, guarded like a step; the child was inserted in this transaction, or was there.
+insert into operation_outputs (
+    workflow_uuid, function_id, function_name, output, serialization, child_workflow_id, started_at_epoch_ms,
+    completed_at_epoch_ms, application_name, durust_claim)
+select :id, :place, c.name, json_quote(c.workflow_uuid), 'portable_json', c.workflow_uuid, :started, :completed,
+       w.application_name, :token
+  from workflow_status w
+  join workflow_status c on c.workflow_uuid = :child
+ where w.workflow_uuid = :id and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token
+   and (:after is null or (
+        select o.function_id from operation_outputs o
+         where o.workflow_uuid = :id and o.function_id = :after) is not null)
+on conflict do nothing
+
 -- name: find_debounce
 -- Whose last write this was: the same one, made before.
 select w.workflow_uuid from workflow_status w where w.is_debounced = 1 and w.creator_xid = :creator
@@ -381,6 +396,20 @@ update workflow_status
        started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = :now, updated_at = :now
  where workflow_uuid = :id and status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
 
+-- name: cancel_trees
+-- Nobody starts anything meanwhile, so one pass over all that the workflow led to is enough.
+with recursive t (id) as (
+    select :id
+     union
+    select w.workflow_uuid from t join workflow_status w on w.parent_workflow_id = t.id
+)
+update workflow_status
+   set status = 'CANCELLED', executor_id = null, owner_xid = null, deduplication_id = null,
+       started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = :now, updated_at = :now
+ where workflow_uuid in (select t.id from t)
+   and status in ('DELAYED', 'ENQUEUED', 'PENDING', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+returning workflow_uuid
+
 -- name: resume_workflows
 -- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
 update workflow_status
@@ -464,8 +493,11 @@ update workflow_status
             where json_extract(k.value, '$[0]') = workflow_status.name),
        application_name = coalesce(application_name, :app),
        recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
-       workflow_deadline_epoch_ms = coalesce(
-           workflow_deadline_epoch_ms, :now + min(workflow_timeout_ms, 9223372036854775807 - :now))
+       workflow_deadline_epoch_ms = case
+           when workflow_timeout_ms is null then workflow_deadline_epoch_ms
+           else min(
+               coalesce(workflow_deadline_epoch_ms, 9223372036854775807),
+               :now + min(workflow_timeout_ms, 9223372036854775807 - :now)) end
  where workflow_uuid in (
        select w.workflow_uuid
          from workflow_status w
@@ -563,8 +595,11 @@ update workflow_status
        application_name = coalesce(application_name, :app),
        recovery_attempts = coalesce(recovery_attempts, 0) + 1, started_at_epoch_ms = :now, updated_at = :now,
        rate_limited = 1,
-       workflow_deadline_epoch_ms = coalesce(
-           workflow_deadline_epoch_ms, :now + min(workflow_timeout_ms, 9223372036854775807 - :now))
+       workflow_deadline_epoch_ms = case
+           when workflow_timeout_ms is null then workflow_deadline_epoch_ms
+           else min(
+               coalesce(workflow_deadline_epoch_ms, 9223372036854775807),
+               :now + min(workflow_timeout_ms, 9223372036854775807 - :now)) end
  where workflow_uuid = :id and status = 'ENQUEUED'
 returning workflow_uuid, executor_id, owner_xid, name,
           coalesce((select i.inputs from workflow_input i where i.workflow_uuid = workflow_status.workflow_uuid), inputs),
