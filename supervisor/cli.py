@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,21 +12,24 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.table import Table
 
 from durust import clock
-from durust.commands.database import database_option, verbose_option
+from durust.commands.completion import completion
 from durust.commands.db import db
 from durust.commands.exits import Exit, one_clear_line
+from durust.commands.options import database_option, verbose_option
+from durust.commands.queue import queue
+from durust.commands.schedule import schedule
 from durust.commands.version import version as version_group
+from durust.commands.workflow import workflow
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
 from durust.supervisor.arbiter import Arbiter, hear_signals, stops_asked
 from durust.supervisor.config import HANG_SECONDS_DEFAULT, Config
+from durust.supervisor.ctl import ctl, pidfile_option
 from durust.supervisor.hosting import open_database
-from durust.supervisor.pidfile import Pidfile, default_pidfile
-from durust.supervisor.remote import Overview, Remote
+from durust.supervisor.pidfile import Pidfile
+from durust.supervisor.run import run
 from durust.supervisor.signals import Signals
 
 # Threads that wait for a database which does not answer must not keep an ended supervisor.
@@ -39,23 +40,16 @@ LOOK_SECONDS = 0.1
 # What an application's own engine may say otherwise, so these are no defaults of the options.
 DEFAULTS = Settings()
 
-pidfile_option = click.option(
-    "--pidfile",
-    type=click.Path(path_type=Path, dir_okay=False),
-    show_envvar=True,
-    envvar="DURUST_PIDFILE",
-    help="The file that the supervisor holds locked; by default one for each folder that `durust up` runs in.",
-)
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("durust"), prog_name="durust")
+# Each option without a variable of its own has one by the name of its command, as in DURUST_WORKFLOW_LIST_LIMIT.
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "DURUST"})
+@click.version_option(version("durust"), prog_name="durust", allow_from_autoenv=False)
 def main() -> None:
     """Durable execution: ordinary Python functions that survive the death of their process."""
 
 
-main.add_command(db)
-main.add_command(version_group)
+for command in (run, ctl, workflow, queue, schedule, db, version_group, completion):
+    main.add_command(command)
 
 
 @main.command()
@@ -250,89 +244,6 @@ def say(line: str) -> None:
     """Tell the user something, on standard error; a terminal that was closed or a reader that left changes nothing."""
     with suppress(OSError):
         click.echo(f"durust: {line}", err=True)
-
-
-@main.group()
-def ctl() -> None:
-    """Speak to the running supervisor of this folder, or of a pidfile."""
-
-
-@ctl.command()
-@pidfile_option
-@click.option(
-    "-o",
-    "output",
-    type=click.Choice(["table", "json"]),
-    show_envvar=True,
-    envvar="DURUST_OUTPUT",
-    help="By default a table on a terminal, JSON elsewhere.",
-)
-def status(pidfile: Path | None, output: str | None) -> None:
-    """Show the supervisor and its workers."""
-    with one_clear_line(), _remote(pidfile) as remote:
-        overview = remote.status()
-    if (output or ("table" if sys.stdout.isatty() else "json")) == "json":
-        click.echo(json.dumps(_as_json(overview)))
-    else:
-        _print_table(overview)
-
-
-@ctl.command()
-@pidfile_option
-def drain(pidfile: Path | None) -> None:
-    """End in order: finish or park what runs within the drain timeout, hand the rest back."""
-    _order(pidfile, quick=False)
-
-
-@ctl.command()
-@pidfile_option
-def stop(pidfile: Path | None) -> None:
-    """End at once: hand back what runs."""
-    _order(pidfile, quick=True)
-
-
-def _order(pidfile: Path | None, *, quick: bool) -> None:
-    with one_clear_line(), _remote(pidfile) as remote:
-        pid = remote.drain(quick=quick)
-    click.echo(f"the supervisor (pid {pid}) {'stops' if quick else 'drains'}")
-
-
-@contextmanager
-def _remote(pidfile: Path | None) -> Iterator[Remote]:
-    remote = Remote((pidfile or default_pidfile()).absolute())
-    try:
-        yield remote
-    finally:
-        remote.close()
-
-
-def _as_json(overview: Overview) -> dict[str, object]:
-    supervisor = overview.supervisor
-    return {
-        "supervisor_id": supervisor.supervisor_id,
-        "pid": supervisor.pid,
-        "state": supervisor.state,
-        "wanted": supervisor.workers,
-        "deaths": supervisor.deaths,
-        "handed_back": supervisor.handed_back,
-        "dropped_frames": supervisor.dropped,
-        "database_away": supervisor.is_database_away,
-        "workers": [{name: getattr(worker, name) for name in worker.__struct_fields__} for worker in overview.workers],
-    }
-
-
-def _print_table(overview: Overview) -> None:
-    supervisor = overview.supervisor
-    away = ", the database does not answer" if supervisor.is_database_away else ""
-    click.echo(
-        f"supervisor pid {supervisor.pid}: {supervisor.state}{away}; deaths: {supervisor.deaths}, "
-        f"workflows handed back: {supervisor.handed_back}"
-    )
-    table = Table("worker", "state", "pid", "running", "done", "failed", "steps", "up")
-    for worker in overview.workers:
-        counts = (worker.pid, worker.running, worker.done, worker.failed, worker.steps)
-        table.add_row(str(worker.index), worker.state, *map(str, counts), f"{worker.up_seconds:.0f} s")
-    Console().print(table)
 
 
 def _set_up_log(*, is_verbose: bool) -> None:

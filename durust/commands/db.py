@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from durust.commands.database import app_option, database_option, opened, verbose_option
+from durust.commands.desk import opened
 from durust.commands.durations import Duration
 from durust.commands.exits import one_clear_line
-from durust.commands.output import output_option, wants_json
+from durust.commands.options import app_option, database_option, option, output_option, verbose_option
+from durust.commands.output import say_json, wants_json
 from durust.engine.retention import purge_in_batches
 from durust.errors import InvalidArgument
 from durust.model.filters import PURGE_LIMIT_DEFAULT, PurgeRequest, Scope
@@ -36,15 +35,13 @@ def migrate(url: str, is_verbose: bool) -> None:
 @db.command()
 @database_option
 @verbose_option
-@click.option(
-    "-o", "output", type=click.Choice(["table", "json"]), default="table", show_envvar=True, envvar="DURUST_OUTPUT"
-)
-def status(url: str, is_verbose: bool, output: str) -> None:
+@output_option
+def status(url: str, is_verbose: bool, output: str | None) -> None:
     """Say whether this release can serve the database; exit with 1 if not, with 5 if it does not answer."""
     with one_clear_line(is_verbose=is_verbose), opened(url) as provider:
         provider.check()
-        if output == "json":
-            click.echo(json.dumps({"database": provider.name, "fits": True}))
+        if wants_json(output):
+            say_json({"database": provider.name, "fits": True})
         else:
             click.echo(f"{provider.name} fits this release")
 
@@ -52,34 +49,30 @@ def status(url: str, is_verbose: bool, output: str) -> None:
 @db.command()
 @database_option
 @app_option
-@click.option(
+@option(
     "--older-than",
     type=Duration(),
-    show_envvar=True,
     envvar="DURUST_OLDER_THAN",
     help="Workflows that ended longer ago, as in 12h or 30d.",
 )
-@click.option(
+@option(
     "--keep",
     type=int,
-    show_envvar=True,
     envvar="DURUST_KEEP",
     metavar="N",
     help="All but the N that ended last. Of both options the one that removes more decides.",
 )
-@click.option(
+@option(
     "--exceeded",
     "includes_exceeded",
     is_flag=True,
-    show_envvar=True,
     envvar="DURUST_EXCEEDED",
     help="Also those that were set aside after too many attempts.",
 )
-@click.option(
+@option(
     "--dry-run",
     "is_dry",
     is_flag=True,
-    show_envvar=True,
     envvar="DURUST_DRY_RUN",
     help="Only count them.",
 )
@@ -110,7 +103,7 @@ def purge(
         )
         purged = purge_in_batches(provider, request)
     if wants_json(output):
-        click.echo(json.dumps({"workflows": purged.workflows, "more": purged.more, "dry_run": is_dry}))
+        say_json({"workflows": purged.workflows, "more": purged.more, "dry_run": is_dry})
     else:
         more = " or more" if purged.more and is_dry else "; there is more, so run this again" if purged.more else ""
         verb = "would be removed" if is_dry else "removed"

@@ -16,6 +16,9 @@ from durust.errors import (
     ProviderUnavailable,
     QueueDeduplicated,
     QueueNotFound,
+    ScheduleConflict,
+    ScheduleNotFound,
+    SchemaMismatch,
     VersionNotFound,
     WorkflowConflict,
     WorkflowNotFound,
@@ -41,9 +44,9 @@ def exit_code(error: DurustError) -> Exit:
             return Exit.UNREACHABLE
         case InvalidArgument() | ProviderMisuse():
             return Exit.USAGE
-        case WorkflowNotFound() | WorkflowNotRegistered() | QueueNotFound() | VersionNotFound():
+        case WorkflowNotFound() | WorkflowNotRegistered() | QueueNotFound() | ScheduleNotFound() | VersionNotFound():
             return Exit.NOT_FOUND
-        case WorkflowConflict() | QueueDeduplicated():
+        case WorkflowConflict() | QueueDeduplicated() | ScheduleConflict():
             return Exit.CONFLICT
         case _:
             return Exit(getattr(error, "exit_code", Exit.FAILED))
@@ -51,12 +54,30 @@ def exit_code(error: DurustError) -> Exit:
 
 @contextmanager
 def one_clear_line(*, is_verbose: bool = False) -> Iterator[None]:
-    """Turn an error of durust into a line on standard error and its exit code; the traceback only if asked for."""
+    """Turn an error into a line on standard error and its exit code; the traceback only if asked for."""
     try:
         yield
     except DurustError as error:
-        if is_verbose:
-            traceback.print_exc()
-        # What a database's driver says may have several lines; the first command of a user should get one.
-        click.echo(f"durust: {' '.join(str(error).split())}", err=True)
+        _tell(f"{error}{_remedy(error)}", is_verbose=is_verbose)
         raise click.exceptions.Exit(exit_code(error)) from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+        # Click has a line or a code of its own for each of these, and none for a reader that left.
+        raise
+    except Exception as error:
+        _tell(
+            f"{type(error).__name__}: {error}; this is a bug of durust's, and --verbose shows where",
+            is_verbose=is_verbose,
+        )
+        raise click.exceptions.Exit(Exit.FAILED) from error
+
+
+def _tell(said: str, *, is_verbose: bool) -> None:
+    if is_verbose:
+        traceback.print_exc()
+    # What a database's driver says may have several lines; the first command of a user should get one.
+    click.echo(f"durust: {' '.join(said.split())}", err=True)
+
+
+def _remedy(error: DurustError) -> str:
+    is_unmigrated = isinstance(error, SchemaMismatch) and error.wanted.endswith("has migrated")
+    return "; `durust db migrate` makes it one" if is_unmigrated else ""

@@ -10,6 +10,7 @@ from durust.model.message_writes import ReceiveMessage, RecordSend
 from durust.model.publications import AppendStream, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
+from durust.model.standing import AHEAD_MAX, StandingRequest
 from durust.model.writes import (
     INTERNAL_QUEUE,
     AdoptWorkflows,
@@ -467,6 +468,16 @@ def count_workflows(query: CountQuery) -> Params:
 def count_steps(query: StepQuery) -> Params:
     """Return the parameters of a count of steps."""
     return listing.steps(query, _any_of)
+
+
+def standing(request: StandingRequest) -> Params:
+    """Return the parameters of the question how things stand for a workflow."""
+    return {
+        "id": request.workflow_id,
+        "span": request.span_ms,
+        "partition_span": request.partition_span_ms,
+        "bound": AHEAD_MAX,
+    }
 
 
 def list_executors(query: ExecutorQuery) -> Params:

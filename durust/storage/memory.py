@@ -33,6 +33,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, StandingRequest
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
 from durust.model.waits import StoredValue, StreamEntry
@@ -43,6 +44,7 @@ from durust.storage.listening import LocalListener
 from durust.storage.matching import is_behind, matches
 from durust.storage.memory_claims import Claim, steps_of
 from durust.storage.memory_messages import listed
+from durust.storage.memory_standing import standing_of
 from durust.storage.memory_tables import Tables, bare, is_in
 from durust.storage.provider import Hint, Listener, Writer
 
@@ -280,6 +282,10 @@ class InMemoryProvider:
         with self._lock:
             self._demand_open()
             return sorted(self._tables.queues.values(), key=lambda row: row.name)
+
+    def standing(self, request: StandingRequest) -> Standing | None:
+        with self._transaction():
+            return standing_of(self._tables, request)
 
     def schedules(self) -> StoredSchedules:
         with self._transaction():

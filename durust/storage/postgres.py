@@ -32,6 +32,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import StoredValue, StreamEntry
 from durust.storage import announcements, columns, counting, migrating, rows
 from durust.storage.batch import SQL
@@ -494,6 +495,11 @@ class PostgresProvider:
     def queues(self) -> list[QueueRow]:
         [found] = self._run([Call(SQL.list_queues)])
         return [rows.queue(row) for row in found]
+
+    def standing(self, request: StandingRequest) -> Standing | None:
+        params = columns.standing(request)
+        asked = (SQL.read_standing, SQL.count_running, SQL.list_waits)
+        return rows.standing(*self._run([Call(statement, params) for statement in asked]))
 
     def schedules(self) -> StoredSchedules:
         [found] = self._run([Call(SQL.list_schedules)])

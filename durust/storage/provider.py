@@ -20,6 +20,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 
@@ -132,6 +133,9 @@ class StateProvider(Protocol):
 
     def queues(self) -> list[QueueRow]:
         """Read the stored queue definitions."""
+
+    def standing(self, request: StandingRequest) -> Standing | None:
+        """Read how things stand for one workflow; None for one that does not exist."""
 
     def schedules(self) -> StoredSchedules:
         """Read all stored schedules, with the database's time."""

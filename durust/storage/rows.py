@@ -19,8 +19,10 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, Taken
 from durust.model.status import recorded
 from durust.model.waits import NULL_TOPIC, StoredValue, StreamEntry
+from durust.model.writes import Wait
 
 Row = Sequence[Any]
 
@@ -129,3 +131,19 @@ def schedule(row: Row) -> ScheduleRow:
     schedule_id, name, workflow, cron, zone, context, status, catch_up, *rest = row
     # SQLite knows no truth but numbers.
     return ScheduleRow(schedule_id, name, workflow, cron, zone, context, status, bool(catch_up), *rest)
+
+
+def standing(found: Sequence[Row], running: Iterable[Row], waits: Iterable[Row]) -> Standing | None:
+    """Return how things stand for a workflow."""
+    if not found:
+        return None
+    now_ms, ahead, ahead_in_partition, *taken = found[0]
+    return Standing(
+        now_ms,
+        tuple(Wait(*row) for row in waits),
+        ahead,
+        ahead_in_partition,
+        Taken(*taken[:3]),
+        Taken(*taken[3:]),
+        tuple((executor_id, runs, runs_of_partition) for executor_id, runs, runs_of_partition in running),
+    )

@@ -30,6 +30,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, StandingRequest
 from durust.model.validity import refusal
 from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Refused, Write
@@ -445,6 +446,11 @@ class SqliteProvider:
 
     def queues(self) -> list[QueueRow]:
         return [rows.queue(row) for row in self._read(SQL.list_queues, {})]
+
+    def standing(self, request: StandingRequest) -> Standing | None:
+        params = sqlite_filters.standing(request)
+        asked = (SQL.read_standing, SQL.count_running, SQL.list_waits)
+        return rows.standing(*(self._read(statement, params) for statement in asked))
 
     def schedules(self) -> StoredSchedules:
         return rows.schedules(self._read(SQL.list_schedules, {}))

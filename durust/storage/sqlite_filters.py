@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from durust.model.counts import GROUPS, CountQuery, StepQuery
 from durust.model.criteria import INT8_MAX
 from durust.model.filters import ExecutorQuery, ListFilter
+from durust.model.standing import AHEAD_MAX, StandingRequest
 from durust.model.status import PENDING
 from durust.storage import listing
 from durust.storage.links import Param
@@ -66,4 +67,14 @@ def executors(query: ExecutorQuery) -> Params:
         "states": array(query.states),
         "executor_boot": query.boot_id,
         "supervisor": query.supervisor_id,
+    }
+
+
+def standing(request: StandingRequest) -> Params:
+    """Return the parameters of the question how things stand for a workflow."""
+    return {
+        "id": request.workflow_id,
+        "span": request.span_ms,
+        "partition_span": request.partition_span_ms,
+        "bound": AHEAD_MAX,
     }

@@ -82,7 +82,7 @@ def test_one_may_be_adopted_by_a_version_of_choice(durust: Durust, url: str, pro
         (["c"], 4, "not adopted: c; what is not stranded"),
         (["unknown"], 3, "there is no workflow 'unknown'"),
         (["--to", "release 9"], 3, "there is no version 'release 9'"),
-        (["--app-name", "other"], 3, "there is no version 'latest'"),
+        (["--app-name", "other"], 3, "no version of application 'other' is registered in this database"),
     ],
 )
 def test_what_cannot_be_adopted_has_an_exit_code(

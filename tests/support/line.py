@@ -22,6 +22,7 @@ from durust.model.records import (
     VersionRow,
     WorkflowRow,
 )
+from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
@@ -130,6 +131,9 @@ class Line:
 
     def queues(self) -> list[QueueRow]:
         return self.pass_on("queues", self.behind.queues)
+
+    def standing(self, request: StandingRequest) -> Standing | None:
+        return self.pass_on("standing", lambda: self.behind.standing(request))
 
     def schedules(self) -> StoredSchedules:
         return self.pass_on("schedules", self.behind.schedules)

@@ -40,6 +40,7 @@ SURFACE = {
     "durust.decorators",
     "durust.delays",
     "durust.durable",
+    "durust.explaining",
     "durust.handle",
     "durust.orders",
     "durust.publisher",

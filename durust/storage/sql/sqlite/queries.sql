@@ -966,6 +966,58 @@ select n.message_uuid, n.destination_uuid, n.topic, n.message, n.serialization, 
   from notifications n
  where n.destination_uuid = :id
  order by n.durust_seq, n.created_at_epoch_ms, n.message_uuid
+-- name: read_standing
+-- How things stand for one workflow: how many are queued before it, and what is taken of its queue's budgets. Beyond the
+-- bound nobody counts.
+with mine as (
+    select w.workflow_uuid, w.queue_name, w.queue_partition_key, w.priority, w.created_at, w.application_name
+      from workflow_status w
+     where w.workflow_uuid = :id
+), before as materialized (
+    select a.queue_partition_key
+      from mine m
+      join workflow_status a on a.status = 'ENQUEUED' and a.queue_name = m.queue_name
+       and (a.priority, a.created_at, a.workflow_uuid) < (m.priority, m.created_at, m.workflow_uuid)
+       and a.application_name is m.application_name
+     limit :bound
+), open as materialized (
+    select g.partition
+      from mine m
+      join durust_grants g on g.queue = m.queue_name and g.ended_at is null
+      join durust_executors e on e.executor_id = g.executor_id and e.state <> 'DEAD'
+), begun as materialized (
+    select g.partition, g.granted_at
+      from mine m
+      join durust_grants g on g.queue = m.queue_name and g.is_start
+       and g.granted_at > :now - max(:span, :partition_span)
+)
+select :now,
+       (select count(*) from before),
+       (select count(*) from before b where b.queue_partition_key = m.queue_partition_key),
+       (select count(*) from open),
+       (select count(*) from begun b where b.granted_at > :now - :span),
+       (select min(b.granted_at) from begun b where b.granted_at > :now - :span),
+       (select count(*) from open o where o.partition = m.queue_partition_key),
+       (select count(*) from begun b
+         where b.partition = m.queue_partition_key and b.granted_at > :now - :partition_span),
+       (select min(b.granted_at) from begun b
+         where b.partition = m.queue_partition_key and b.granted_at > :now - :partition_span)
+  from mine m
+
+-- name: count_running
+-- What each executor runs of a workflow's queue, and of its partition.
+select w.executor_id, count(*), count(case when w.queue_partition_key = m.queue_partition_key then 1 end)
+  from workflow_status m
+  join workflow_status w on w.queue_name = m.queue_name and w.status = 'PENDING'
+ where m.workflow_uuid = :id and w.executor_id is not null
+ group by w.executor_id
+ order by w.executor_id
+
+-- name: list_waits
+select t.place, t.kind, t.target, t.key, t.until
+  from durust_waits t
+ where t.workflow_id = :id
+ order by t.place, t.kind, t.target, t.key
 
 -- name: list_queues
 select q.name, q.worker_concurrency, q.concurrency, q.rate_limit_max, q.rate_limit_period_sec, q.priority_enabled,

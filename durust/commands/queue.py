@@ -1,0 +1,81 @@
+"""`durust queue`: queues with their limits, and whether they are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from durust.commands.desk import Desk, at_desk
+from durust.commands.documents import queue_document
+from durust.commands.ids import Done, names_argument, read_ids
+from durust.commands.options import limit_option, list_output_option, output_option
+from durust.commands.output import show_list, show_one
+from durust.errors import QueueNotFound
+from durust.model.filters import ListFilter
+from durust.model.status import Status
+
+COLUMNS = ("name", "paused", "global_concurrency", "worker_concurrency", "rate_limit", "rate_period_seconds")
+
+
+@click.group()
+def queue() -> None:
+    """Look at queues, and pause or resume them."""
+
+
+@queue.command("list")
+@limit_option
+@list_output_option
+@at_desk
+def list_(desk: Desk, limit: int, output: str | None) -> None:
+    """List the stored queues with their limits, by name."""
+    show_list(output, [queue_document(row) for row in desk.client.list_queues()[:limit]], "name", COLUMNS)
+
+
+@queue.command()
+@click.argument("name")
+@output_option
+@at_desk
+def show(desk: Desk, name: str, output: str | None) -> None:
+    """Show one queue: its limits, and how much of it waits and runs."""
+    row = desk.client.get_queue(name)
+    query = ListFilter(queues=name, is_queued=True, limit=len(Status))
+    counts = {each.status: each.count for each in desk.client.count_workflows(query)}
+    show_one(
+        output,
+        {
+            **queue_document(row),
+            "waiting": counts.get(Status.ENQUEUED, 0),
+            "running": counts.get(Status.PENDING, 0),
+            "delayed": counts.get(Status.DELAYED, 0),
+        },
+    )
+
+
+@queue.command()
+@names_argument
+@output_option
+@at_desk
+def pause(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
+    """Let nothing be claimed from queues any more; what runs goes on. `-` reads their names from standard input."""
+    _each(names, desk.client.pause_queue, "paused").tell(output, "queue")
+
+
+@queue.command()
+@names_argument
+@output_option
+@at_desk
+def resume(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
+    """Let paused queues be claimed from again, at once. `-` reads their names from standard input."""
+    _each(names, desk.client.resume_queue, "resumed").tell(output, "queue")
+
+
+def _each(given: tuple[str, ...], give: Callable[[str], None], verb: str) -> Done:
+    done, missing = [], []
+    for name in read_ids(given):
+        try:
+            give(name)
+            done.append(name)
+        except QueueNotFound:
+            missing.append(name)
+    return Done(verb, done, missing)

@@ -1,0 +1,243 @@
+"""`durust workflow`: lists, one workflow, its steps, and orders to many."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from durust.commands.picture import bar
+from durust.model.status import Status
+from durust.storage.provider import StateProvider
+from tests.commands.conftest import Answer, Durust
+from tests.conformance.builders import (
+    NAME,
+    cancel,
+    commit,
+    finish,
+    make_claimed,
+    make_enqueued,
+    record_step,
+    row_of,
+    start,
+)
+
+# Programs read them, so they stay.
+WORKFLOW_KEYS = [
+    "id",
+    "name",
+    "status",
+    "queue",
+    "priority",
+    "partition",
+    "dedup_id",
+    "app",
+    "version",
+    "executor",
+    "attempts",
+    "created",
+    "started",
+    "completed",
+    "seconds",
+    "delay_until",
+    "timeout_seconds",
+    "deadline",
+    "timed_out",
+    "parent",
+    "forked_from",
+    "schedule",
+    "user",
+    "roles",
+    "attributes",
+]
+VALUE_KEYS = ["input", "output", "error", "serialization", "code", "why", "children", "waits", "steps"]
+STEP_KEYS = ["step", "name", "status", "started", "ended", "seconds", "child", "output", "error"]
+
+
+def test_a_list_is_json_with_keys_that_stay(answer: Answer, provider: StateProvider) -> None:
+    make_enqueued(provider, "a")
+
+    [row] = answer("workflow", "list")
+
+    assert list(row) == WORKFLOW_KEYS
+    assert (row["id"], row["status"], row["queue"], row["executor"]) == ("a", "ENQUEUED", "work", None)
+    assert row["created"].endswith("+00:00")
+
+
+def test_a_list_shows_the_newest_first_and_no_more_than_its_limit(durust: Durust, provider: StateProvider) -> None:
+    for name in "abc":
+        make_enqueued(provider, name)
+
+    newest = durust("workflow", "list", "-o", "ids", "--limit", "2")
+    oldest = durust("workflow", "list", "-o", "ids", "--oldest-first", "--offset", "1")
+    table = durust("workflow", "list", "-o", "table", "--limit", "2")
+
+    assert newest.stdout.split() == ["c", "b"]
+    assert oldest.stdout.split() == ["b", "c"]
+    assert table.stderr == "durust: there are more: --limit 4, or --offset 2\n"
+
+
+FOUND_BY = {
+    "--status pending": ["claimed"],
+    "--status PENDING --status ENQUEUED": ["claimed", "other", "queued"],
+    "--name other": ["other"],
+    "--queue work": ["other", "queued"],
+    "--executor first": ["claimed"],
+    "--prefix cl": ["claimed"],
+    "--since 1h": ["claimed", "other", "queued"],
+    "--until 1h": [],
+    "--until 2026-01-01T00:00Z": [],
+    "--all-apps": ["claimed", "foreign", "other", "queued"],
+    "--app-name shop": ["foreign"],
+    "--user ada --user bob": ["other"],
+    "--attribute vip=true --attribute town=Paris": ["other"],
+    "--attribute vip=false": [],
+    "--partition a": ["other"],
+    "--completed-since 1h": [],
+    "--started-since 1h": ["claimed"],
+}
+
+
+def test_a_list_is_filtered(durust: Durust, provider: StateProvider) -> None:
+    make_enqueued(provider, "queued")
+    make_enqueued(
+        provider,
+        "other",
+        name="other",
+        authenticated_user="ada",
+        attributes='{"vip": true, "town": "Paris"}',
+        partition_key="a",
+    )
+    make_enqueued(provider, "foreign", app_name="shop", queue="shop")
+    make_claimed(provider, "claimed")
+
+    listed = {filters: durust("workflow", "list", "-o", "ids", *filters.split()).stdout for filters in FOUND_BY}
+
+    assert {filters: sorted(ids.split()) for filters, ids in listed.items()} == FOUND_BY
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--status", "RUNNING"], "'RUNNING' is not one of"),
+        (["--since", "yesterday"], "'yesterday' is no instant; write 90s, 12h or 30d for so long ago"),
+        (["--since", "2026-01-01"], "'2026-01-01' names no zone; write 2026-01-01Z for UTC"),
+        (["--limit", "0"], "0 is not in the range x>=1"),
+        (["-o", "xml"], "'xml' is not one of"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_matter_of_usage(durust: Durust, wrong: list[str], said: str) -> None:
+    refused = durust("workflow", "list", *wrong)
+
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+
+
+def test_names_are_shown_as_they_are(durust: Durust, provider: StateProvider) -> None:
+    make_enqueued(provider, "[/red]a", name="[bold]ship")
+
+    shown = durust("workflow", "list", "-o", "table").stdout
+
+    assert "[/red]a" in shown
+    assert "[bold]ship" in shown
+
+
+def test_one_workflow_is_shown_with_its_values_and_its_steps(answer: Answer, provider: StateProvider) -> None:
+    claimed = make_claimed(provider, "a")
+    commit(provider, record_step(claimed, 1, name="charge", output='{"cents": 1999}'))
+    commit(provider, record_step(claimed, 2, after=1, name="ship", output=None, error='{"message": "no"}'))
+    commit(provider, finish(claimed, after=2, output='"thank you"'))
+
+    shown = answer("workflow", "show", "a")
+
+    assert list(shown) == WORKFLOW_KEYS + VALUE_KEYS
+    assert (shown["input"], shown["output"], shown["code"]) == (["a"], "thank you", "succeeded")
+    assert [list(step) for step in shown["steps"]] == [STEP_KEYS] * 2
+    assert [(step["name"], step["status"], step["output"]) for step in shown["steps"]] == [
+        ("charge", "SUCCESS", {"cents": 1999}),
+        ("ship", "ERROR", None),
+    ]
+    assert answer("workflow", "steps", "a") == shown["steps"]
+
+
+def test_a_terminal_sees_steps_as_bars_on_one_axis(durust: Durust, provider: StateProvider) -> None:
+    claimed = make_claimed(provider, "a")
+    begin = row_of(provider, "a").started_at_ms or 0
+    times = {"started_at_ms": begin, "completed_at_ms": begin + 100}
+    commit(provider, record_step(claimed, 1, name="charge", **times))
+
+    shown = durust("workflow", "show", "a", "-o", "table").stdout
+
+    assert shown.startswith("workflow 'a' is running on executor first (pid 4711 on host 'host'); its last recorded")
+    [line] = [line for line in shown.splitlines() if "charge" in line and "█" in line]
+    assert "0.100" in line
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "drawn"),
+    [
+        (0, 10, "█         "),
+        (0, 100, "██████████"),
+        (50, 60, "     █    "),
+        (99, 99, "         █"),
+        (100, 100, "         █"),
+        (0, 1, "█         "),
+        (90, 500, "         █"),
+        (-5, 5, "█         "),
+    ],
+)
+def test_a_bar_stands_where_its_step_stood_in_time(begin: int, end: int, drawn: str) -> None:
+    assert bar(begin, end, 100, 10, is_failed=False).plain.ljust(10) == drawn
+
+
+def test_a_workflow_that_is_not_there_has_an_exit_code(durust: Durust, provider: StateProvider) -> None:
+    refused = [durust("workflow", command, "gone") for command in ("show", "steps", "why", "cancel", "resume")]
+
+    assert [each.exit_code for each in refused] == [3] * 5
+    assert all("there is no workflow 'gone'" in each.stderr for each in refused)
+
+
+def test_many_are_cancelled_by_standard_input_and_the_rest_is_told(durust: Durust, provider: StateProvider) -> None:
+    make_enqueued(provider, "queued")
+    claimed = make_claimed(provider, "ended")
+    commit(provider, finish(claimed))
+    commit(provider, start("before"))
+    commit(provider, cancel("before"))
+
+    told = durust("workflow", "cancel", "-", stdin="queued\nended\n\nbefore\ngone\nqueued\n")
+
+    assert told.exit_code == 0
+    assert json.loads(told.stdout) == {
+        "cancelled": ["queued"],
+        "unchanged": ["before"],
+        "refused": {"ended": "it has ended with SUCCESS"},
+        "missing": ["gone"],
+    }
+    assert "ended is left as it is: it has ended with SUCCESS" in told.stderr
+    assert row_of(provider, "queued").status is Status.CANCELLED
+
+
+def test_what_was_cancelled_is_resumed(answer: Answer, durust: Durust, provider: StateProvider) -> None:
+    commit(provider, start("a"))
+    commit(provider, cancel("a"))
+    commit(provider, finish(make_claimed(provider, "ended")))
+
+    assert answer("workflow", "resume", "a")["resumed"] == ["a"]
+
+    assert row_of(provider, "a").status is Status.ENQUEUED
+    assert answer("workflow", "resume", "a")["unchanged"] == ["a"]
+    assert durust("workflow", "resume", "ended").exit_code == 4
+    assert durust("workflow", "cancel", "ended").exit_code == 4
+
+
+def test_nothing_on_standard_input_is_nothing_to_do(answer: Answer, provider: StateProvider) -> None:
+    told = answer("workflow", "cancel", "-", stdin="")
+
+    assert told["cancelled"] == []
+
+
+def test_more_than_one_batch_is_cancelled(answer: Answer, provider: StateProvider) -> None:
+    ids = [f"w{number:04}" for number in range(1001)]
+    commit(provider, *(start(name, name=NAME) for name in ids))
+
+    assert answer("workflow", "cancel", "-", stdin="\n".join(ids))["cancelled"] == ids
