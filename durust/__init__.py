@@ -44,9 +44,10 @@ from durust.handle import AsyncWorkflowHandle, WorkflowHandle
 from durust.model.attempts import StepStatus
 from durust.model.counts import Spread, StepCount, WorkflowCount
 from durust.model.filters import ListFilter
+from durust.model.messages import Message
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
-from durust.model.records import Checkpoint, Purged, QueueRow, VersionRow, WorkflowRow
+from durust.model.records import Checkpoint, MessageRow, Purged, QueueRow, VersionRow, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.schedules import ScheduledInput
 from durust.model.status import Status
@@ -79,6 +80,8 @@ __all__ = [
     "InvalidArgument",
     "ListFilter",
     "MaxRecoveryAttemptsExceeded",
+    "Message",
+    "MessageRow",
     "NotInStep",
     "NotInWorkflow",
     "NotLaunched",

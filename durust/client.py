@@ -19,7 +19,10 @@ from durust.engine.outpost import Outpost
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument, WorkflowNotFound
 from durust.handle import WorkflowHandle
+from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
 from durust.model.filters import ListFilter, Scope
+from durust.model.message_writes import SendMessages
+from durust.model.messages import Message
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
@@ -28,6 +31,7 @@ from durust.model.schedules import ScheduleDefinition
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
 from durust.orders import Orders
+from durust.post import Post, demand_sent
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
 from durust.reader import Reader
@@ -39,7 +43,7 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
+class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -177,6 +181,28 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
         write = self._lent(queue, workflow, args, kwargs, checked(options))
         return self._started(write, borrowed.start(connection, write, wake=wake))
 
+    def send_in_transaction(
+        self,
+        connection: Any,
+        destination_id: str,
+        message: Any,
+        topic: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Send a message in the transaction that *connection* has open: it is there when that commits.
+
+        What is said of the connection of `enqueue_in_transaction` holds here too. A waiting receiver is told with the
+        commit; one whose wait is parked is found by the next sweep. Of messages of several open transactions the one
+        that was sent first comes first, if it is committed by then.
+
+        Raises `WorkflowNotFound`, which leaves the transaction as it was, what `send` raises, and what the driver does.
+        """
+        # Only here: it brings the statements of both databases.
+        from durust.storage import borrowed
+
+        demand_sent(borrowed.send(connection, self._lent_message(destination_id, message, topic, idempotency_key)))
+
     # Ordering
 
     def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
@@ -301,6 +327,10 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
         """Return the stored queues, by which a call is judged that none of their workers could take up."""
         return {row.name: row for row in self._outpost.provider.queues()}
 
+    def _post_of(self, asked: str) -> Post:
+        del asked
+        return Post(self._outpost.provider, self._outpost.journal, self._codec)
+
     def _reader_of(self, asked: str) -> Reader:
         del asked
         return Reader(self._outpost, self._codec)
@@ -331,6 +361,13 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
             )
         return self._queued(self._known(), queue, workflow, args, kwargs, options)
 
+    def _lent_message(
+        self, destination_id: str, message: Any, topic: str | None, idempotency_key: str | None
+    ) -> SendMessages:
+        return SendMessages(
+            self._post_of("send_in_transaction").letters([Message(destination_id, message, topic, idempotency_key)])
+        )
+
     def _started(self, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
         demand_started("the caller's connection", write, outcome)
         return self._handle(write.workflow_id)
@@ -355,11 +392,11 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs):
+class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs, AsyncMessageVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = self._scheduling = self._reading = self._census = client
+        self._client = self._blocking = self._scheduling = self._reading = self._sending = self._census = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -417,6 +454,26 @@ class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs,
         # In a thread, because it reads the stored queues.
         write = await asyncio.to_thread(client._lent, queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
         return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
+
+    async def send_in_transaction(
+        self,
+        connection: Any,
+        destination_id: str,
+        message: Any,
+        topic: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Send a message in the transaction of a `psycopg.AsyncConnection`, as the blocking twin does.
+
+        A connection that blocks is taken too, and blocks the loop for as long as its statements take.
+        """
+        from durust.storage import borrowed
+
+        lend = self._client._lent_message  # noqa: SLF001  the two views of one client
+        # In a thread, because it may open the database.
+        write = await asyncio.to_thread(lend, destination_id, message, topic, idempotency_key)
+        demand_sent(await borrowed.asend(connection, write))
 
     async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
         """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""

@@ -18,6 +18,7 @@ from durust.decorators import Step
 from durust.engine.current import CURRENT, Activity, current_step
 from durust.engine.drive import AwaitingDriver, BlockingDriver
 from durust.errors import InvalidArgument, NotInStep, NotInWorkflow, StepTimedOut
+from durust.mailbox import Mailbox, SyncMailbox
 from durust.model.attempts import StepStatus
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
@@ -108,7 +109,7 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context, Publisher):
+class DurableContext(_Context, Publisher, Mailbox):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
@@ -228,7 +229,7 @@ class DurableContext(_Context, Publisher):
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context, SyncPublisher):
+class SyncDurableContext(_Context, SyncPublisher, SyncMailbox):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False

@@ -29,6 +29,7 @@ from durust.errors import (
     WorkflowNotFound,
 )
 from durust.handle import WorkflowHandle, ensure_no_loop
+from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
 from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
@@ -37,6 +38,7 @@ from durust.model.records import Purged, VersionRow, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.schedules import ScheduleDefinition
 from durust.orders import Orders
+from durust.post import Post
 from durust.queue import WorkflowQueue
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.queues import Queues
@@ -54,7 +56,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
+class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -569,8 +571,14 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
         return Queues(self._live(asked).provider, self._settings.app_name)
 
     def _reader_of(self, asked: str) -> Reader:
-        chosen = self._settings
-        return Reader(self._live(asked), Codec(chosen.serializer, chosen.value_bytes_max))
+        return Reader(self._live(asked), self._plain_codec())
+
+    def _post_of(self, asked: str) -> Post:
+        engine = self._live(asked)
+        return Post(engine.provider, engine.journal, self._plain_codec())
+
+    def _plain_codec(self) -> Codec:
+        return Codec(self._settings.serializer, self._settings.value_bytes_max)
 
     def _live(self, asked: str) -> Engine:
         if self._engine is None:
@@ -578,11 +586,11 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs):
         return self._engine
 
 
-class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs):
+class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs, AsyncMessageVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = self._blocking = self._scheduling = self._reading = self._census = engine
+        self._engine = self._blocking = self._scheduling = self._reading = self._sending = self._census = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durust.codec import PORTABLE_JSON, Codec, Encoded
+from durust.codec import PORTABLE_JSON, Encoded
 from durust.errors import SerializationError, StreamClosed
 from durust.model.publications import (
     CLOSE_STREAM_NAME,
@@ -13,11 +13,10 @@ from durust.model.publications import (
     Publication,
     SetEvent,
 )
-from durust.model.writes import RecordStep, Refused
+from durust.model.writes import Refused
 from durust.routines.effects import Commit, Raised, Returned, Routine, StepEnd
+from durust.routines.refusals import recalled, refuse
 from durust.routines.run import Run
-
-_ERRORS = Codec()
 
 
 def set_event(run: Run, place: int, key: str, value: Encoded) -> Routine[StepEnd]:
@@ -38,7 +37,7 @@ def write_stream(run: Run, place: int, key: str, value: Encoded) -> Routine[Step
     run.ensure_open()
     record = run.recall(place, WRITE_STREAM_NAME)
     if record is not None:
-        return Raised(_ERRORS.load_error(record.error, record.serialization)) if record.error else Returned(None)
+        return recalled(record)
     now_ms = run.stamp(place)
     write = AppendStream(run.lease, run.after, place, key, value.text, value.serialization, now_ms, now_ms)
     return (yield from _publish(run, write))
@@ -57,27 +56,9 @@ def close_stream(run: Run, place: int, key: str) -> Routine[StepEnd]:
 def _publish(run: Run, write: Publication) -> Routine[StepEnd]:
     outcome = yield Commit(write)
     if isinstance(outcome, Closed):
-        return (yield from _refuse(run, write, StreamClosed(run.workflow_id, write.key)))
+        error = StreamClosed(run.workflow_id, write.key)
+        return (yield from refuse(run, write.place, write.name, error, write.started_at_ms))
     accepted = run.accept(outcome, write.place, write.name)
     if isinstance(accepted, Refused):
         return Raised(SerializationError(f"value of {write.key!r}", accepted.reason, "publish what it can store"))
     return Returned(None)
-
-
-def _refuse(run: Run, write: Publication, error: StreamClosed) -> Routine[StepEnd]:
-    encoded = _ERRORS.dump_error(error)
-    outcome = yield Commit(
-        RecordStep(
-            lease=write.lease,
-            after=run.after,
-            place=write.place,
-            name=write.name,
-            output=None,
-            error=encoded.text,
-            serialization=encoded.serialization,
-            started_at_ms=write.started_at_ms,
-            completed_at_ms=run.stamp(write.place),
-        )
-    )
-    run.accept(outcome, write.place, write.name)
-    return Raised(error)

@@ -339,6 +339,11 @@ class BorrowedPostgres:
         self._connection = connection
 
     @property
+    def connection(self) -> object:
+        """Return the connection."""
+        return self._connection
+
+    @property
     def is_async(self) -> bool:
         """Tell whether it has to be awaited."""
         return isinstance(self._connection, psycopg.AsyncConnection)

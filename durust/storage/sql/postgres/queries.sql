@@ -889,6 +889,31 @@ with letter as materialized (
 )
 select x.write, x.target from lost x
 
+-- name: lend_messages
+-- As send_messages, in a transaction of the caller's. It may last, so the rows of the receivers are not held, and the
+-- numbers follow the order of the sends: what is committed late is received late.
+with letter as materialized (
+    select i.*
+      from unnest(
+           %(writes)s::integer[], %(letter_ids)s::text[], %(letter_targets)s::text[], %(letter_topics)s::text[],
+           %(letter_texts)s::text[], %(letter_formats)s::text[]) with ordinality
+           as i(write, id, target, topic, text, format, number)
+), lost as materialized (
+    select l.write, min(l.target collate "C") as target
+      from letter l
+     where not exists (select from dbos.workflow_status w where w.workflow_uuid = l.target)
+     group by l.write
+), sent as (
+    insert into dbos.notifications (
+        message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
+    select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
+      from letter l
+     where l.write not in (select x.write from lost x)
+     order by l.number
+        on conflict (message_uuid) do nothing
+)
+select x.write, x.target from lost x
+
 -- name: receive_messages
 -- Record first, consume second, and only what the record holds: a record that stands already consumes nothing. A
 -- message that another library wrote before the column came has no number and goes first. A row comes back for each
