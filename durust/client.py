@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
+from durust.attribute_verbs import AsyncAttributeVerbs, AttributeVerbs
 from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
 from durust.decorators import Workflow
 from durust.delays import set_delay
 from durust.engine.current import in_body
+from durust.engine.journal import Journal
 from durust.engine.outpost import Outpost
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument, WorkflowNotFound
@@ -43,7 +45,7 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
+class DurableClient(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -343,6 +345,10 @@ class DurableClient(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         del workflow
         return self._codec, None
 
+    def _commit_by(self, asked: str) -> Journal:
+        del asked
+        return self._outpost.journal
+
     def _queues_of(self, asked: str) -> Queues:
         del asked
         return Queues(self._outpost.provider, self._settings.app_name)
@@ -392,11 +398,19 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs, AsyncMessageVerbs):
+class AsyncDurableClient(
+    AsyncAttributeVerbs,
+    AsyncQueueVerbs,
+    AsyncScheduleVerbs,
+    AsyncReadingVerbs,
+    AsyncCensusVerbs,
+    AsyncMessageVerbs,
+):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = self._scheduling = self._reading = self._sending = self._census = client
+        self._client = self._blocking = self._scheduling = self._reading = client
+        self._sending = self._census = self._marking = client
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from durust import clock
+from durust.bearer import Bearer, SyncBearer
 from durust.codec import UNTYPED, Codec, Shape
 from durust.decorators import Step
 from durust.engine.current import CURRENT, Activity, current_step
@@ -109,7 +110,7 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context, Publisher, Mailbox):
+class DurableContext(_Context, Bearer, Publisher, Mailbox):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
@@ -229,7 +230,7 @@ class DurableContext(_Context, Publisher, Mailbox):
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context, SyncPublisher, SyncMailbox):
+class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncMailbox):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -97,6 +97,7 @@ def workflow(
     catch_up: bool | None = None,
     overlap: str | None = None,
     queue: str | None = None,
+    required_roles: Sequence[str] = (),
 ) -> _Decorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -110,12 +111,14 @@ def workflow(
     catch_up: bool | None = None,
     overlap: str | None = None,
     queue: str | None = None,
+    required_roles: Sequence[str] = (),
 ) -> Any:
     """Register a function as a workflow, under *name* or its qualified name.
 
     Its first parameter is its context. After `max_recovery_attempts` further starts that did not end, it is set aside
     as MAX_RECOVERY_ATTEMPTS_EXCEEDED. `serializer="pickle"` lets its arguments and results be any Python object, in a
-    database that only trusted programs write to.
+    database that only trusted programs write to. With *required_roles* it runs only for a user who has one of them: a
+    start by an engine that knows it raises `NotAuthorized`, and any other run of it ends with that error.
 
     With *schedule*, a cron of six fields, second first, it runs by itself with one `ScheduledInput`, as in
     `schedule="0 0 3 * * *", timezone="Europe/Berlin"`; UTC is the default. `catch_up` starts a run for each tick that
@@ -130,7 +133,9 @@ def workflow(
 
     def register(function: Callable[..., Any]) -> Workflow[Any, Any]:
         chosen = _chosen_name("workflow", name, function)
-        return Workflow(REGISTRY.add(Definition(chosen, function, max_recovery_attempts, serializer, planned)))
+        return Workflow(
+            REGISTRY.add(Definition(chosen, function, max_recovery_attempts, serializer, planned, required_roles))
+        )
 
     return register if fn is None else register(fn)
 

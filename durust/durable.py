@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from durust.admission import NO_OPTIONS, calls_of, checked, one_by_one
+from durust.attribute_verbs import AsyncAttributeVerbs, AttributeVerbs
 from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import Codec
 from durust.context import make_context
@@ -17,6 +18,7 @@ from durust.debouncing import Debounced, Startable
 from durust.decorators import Workflow, scheduled
 from durust.delays import set_delay
 from durust.engine.engine import Engine
+from durust.engine.journal import Journal
 from durust.engine.loops import Loop, see_through
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition, Registry
 from durust.engine.retention import purge_in_batches
@@ -56,7 +58,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
+class DurableEngine(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -108,6 +110,7 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         catch_up: bool | None = None,
         overlap: str | None = None,
         queue: str | None = None,
+        required_roles: Sequence[str] | None = None,
     ) -> Workflow[Any, Any]:
         """Register a workflow by hand, for this engine only.
 
@@ -119,8 +122,9 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         if isinstance(fn, Workflow):
             attempts = fn.definition.max_recovery_attempts if max_recovery_attempts is None else attempts
             serializer = serializer or fn.definition.serializer
+            required_roles = fn.definition.required_roles if required_roles is None else required_roles
             fn = fn.fn
-        return Workflow(self._registry.add(Definition(name, fn, attempts, serializer, planned)))
+        return Workflow(self._registry.add(Definition(name, fn, attempts, serializer, planned, required_roles or ())))
 
     def register_queue(self, queue: WorkflowQueue) -> WorkflowQueue:
         """Declare a queue for this engine."""
@@ -272,6 +276,7 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         definition = starter.definition(workflow)
         if chosen.dedup_id is not None:
             raise InvalidArgument("dedup_id", chosen.dedup_id, "deduplication belongs to a queue; use engine.enqueue")
+        definition.admit(chosen.authenticated_user, chosen.authenticated_roles)
         encoded = starter.encode(definition, args, kwargs)
         if (
             chosen.delay_seconds
@@ -567,6 +572,9 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         definition = self._registry.find(workflow or "")
         return self._live("decode").runner.codec(definition), definition
 
+    def _commit_by(self, asked: str) -> Journal:
+        return self._live(asked).journal
+
     def _queues_of(self, asked: str) -> Queues:
         return Queues(self._live(asked).provider, self._settings.app_name)
 
@@ -586,11 +594,19 @@ class DurableEngine(QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, Messag
         return self._engine
 
 
-class AsyncDurableEngine(AsyncQueueVerbs, AsyncScheduleVerbs, AsyncReadingVerbs, AsyncCensusVerbs, AsyncMessageVerbs):
+class AsyncDurableEngine(
+    AsyncAttributeVerbs,
+    AsyncQueueVerbs,
+    AsyncScheduleVerbs,
+    AsyncReadingVerbs,
+    AsyncCensusVerbs,
+    AsyncMessageVerbs,
+):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
-        self._engine = self._blocking = self._scheduling = self._reading = self._sending = self._census = engine
+        self._engine = self._blocking = self._scheduling = self._reading = engine
+        self._sending = self._census = self._marking = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine

@@ -118,6 +118,22 @@ class WorkflowConflict(DurustError):
         return f"{self.subject} is taken: asked for {self.asked}, but it already stands for {self.existing}"
 
 
+class NotAuthorized(DurustError):
+    """The workflow demands a role that the user for whom it is started does not have."""
+
+    def __init__(self, workflow: str, user: str | None, roles: tuple[str, ...], required: tuple[str, ...]) -> None:
+        super().__init__(workflow, user, roles, required)
+        self.workflow, self.user, self.roles, self.required = workflow, user, tuple(roles), tuple(required)
+
+    def __str__(self) -> str:
+        held = ", ".join(self.roles) or "no role"
+        return (
+            f"workflow {self.workflow!r} demands one of the roles {', '.join(self.required)}, and "
+            f"{'nobody' if self.user is None else repr(self.user)} has {held}; start it with "
+            "WorkflowOptions(authenticated_user=..., authenticated_roles=[...])"
+        )
+
+
 class WorkflowCancelled(DurustError):
     """The workflow was cancelled, so it has no result."""
 

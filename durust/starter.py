@@ -70,7 +70,8 @@ class Starter:
     def queued(
         self, definition: Definition, encoded: Encoded, options: WorkflowOptions, queue: str | None
     ) -> StartWorkflow:
-        """Return the write that queues a workflow."""
+        """Return the write that queues a workflow. Raises `NotAuthorized`."""
+        definition.admit(options.authenticated_user, options.authenticated_roles)
         app_name = self._engine.settings.app_name
         return queued(definition.name, encoded.text, encoded.serialization, options, queue=queue, app_name=app_name)
 

@@ -15,6 +15,7 @@ from durust.engine.ticket import LoopTicket
 from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turn, Turns
 from durust.errors import Unwind
+from durust.model.attribute_writes import RecordAttributes
 from durust.model.message_writes import RecordSend
 from durust.model.publications import AppendStream, SetEvent
 from durust.model.writes import Outcome, RecordSleep, RecordStep, RunWrite
@@ -231,7 +232,7 @@ class AwaitingDriver:
             await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
         match write:
-            case RecordStep() | SetEvent() | AppendStream() | RecordSend() if turn is not None:
+            case RecordStep() | SetEvent() | AppendStream() | RecordSend() | RecordAttributes() if turn is not None:
                 self._turns.commits(turn, write.completed_at_ms)
             case RecordSleep() if turn is not None:
                 self._turns.commits(turn, write.not_before_ms)

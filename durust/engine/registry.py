@@ -7,16 +7,17 @@ import hashlib
 import inspect
 import textwrap
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
 from typing import Any
 
 from durust.codec import UNTYPED, Shape
-from durust.errors import InvalidArgument, WorkflowConflict, WorkflowNotRegistered
+from durust.errors import InvalidArgument, NotAuthorized, WorkflowConflict, WorkflowNotRegistered
 from durust.model.names import check_name
 from durust.model.queues import QueueDefinition
+from durust.model.roles import assume, check_roles
 from durust.model.schedules import ScheduleDefinition, check_schedule_name
 
 # The field's default: enough for any number of crashes that are not the workflow's own fault.
@@ -34,6 +35,8 @@ class Definition:
     max_recovery_attempts: int = MAX_RECOVERY_ATTEMPTS_DEFAULT
     serializer: str | None = None
     schedule: ScheduleDefinition | None = None
+    required_roles: Sequence[str] = ()
+    """Of these the user for whom it runs must have one."""
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +50,7 @@ class Definition:
             raise InvalidArgument("workflow", self.name, "is a generator, and a workflow returns one result")
         if self.serializer not in {None, "json", "pickle"}:
             raise InvalidArgument("serializer", self.serializer, "must be 'json' or 'pickle'")
+        object.__setattr__(self, "required_roles", check_roles("required_roles", self.required_roles))
         object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.fn))
         parameters = list(inspect.signature(self.fn).parameters.values())
         if not parameters or parameters[0].kind not in {
@@ -85,6 +89,13 @@ class Definition:
             raise InvalidArgument("workflow", self.name, f"{wanted}: {error}") from None
         if shape.positional(0)[1] is UNTYPED:
             raise InvalidArgument("workflow", self.name, f"{wanted}: without the annotation it would get plain JSON")
+
+    def admit(self, user: str | None, roles: Sequence[str]) -> str | None:
+        """Return the role by which a user may run it; None where it demands none. Raises `NotAuthorized`."""
+        role = assume(self.required_roles, roles)
+        if self.required_roles and role is None:
+            raise NotAuthorized(self.name, user, tuple(roles), tuple(self.required_roles))
+        return role
 
     @cached_property
     def shape(self) -> Shape:

@@ -29,7 +29,7 @@ from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
-from durust.model.writes import EndGrants, FinishWorkflow
+from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow
 from durust.routines.effects import Ended, Raised, Returned, Routine
 from durust.routines.lifecycle import conclude, park, run_out, set_aside
 from durust.routines.run import Run, Verdict
@@ -364,11 +364,21 @@ class Runner:
             exceeded = MaxRecoveryAttemptsExceeded(claimed.lease.workflow_id, claimed.attempts - 1)
             return set_aside(execution.run, codec, exceeded, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED)
         try:
+            self._admit(execution)
             arguments, named = execution.codec.load_arguments(claimed.inputs, claimed.serialization, definition.shape)
             definition.shape.bind(arguments, named)
         except Exception as error:  # noqa: BLE001  arguments from the database, rebuilt by classes of the user's
             return set_aside(execution.run, codec, error, Status.ERROR)
         return arguments, named
+
+    def _admit(self, execution: Execution) -> None:
+        """Let the run in by its role, each time anew. Raises `NotAuthorized`."""
+        run = execution.run
+        role = execution.definition.admit(run.authenticated_user, run.authenticated_roles)
+        if role is not None and role != run.assumed_role:
+            # Nobody waits for it: whoever claims the run again notes the same.
+            self.journal.submit(AssumeRole(run.lease, role), ThreadTicket())
+            run.assumed_role = role
 
     def _conclusion(self, execution: Execution, ended: Ended) -> Conclusion:
         return conclude(execution.run, ended, execution.outcome_codec, execution.definition.shape.result)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from durust.errors import InvalidArgument
+from durust.model.attributes import dump_attributes, load_attributes
 from durust.model.names import check_name
 from durust.model.retry import duration_seconds
+from durust.model.roles import check_roles, dump_roles
 
 # The column is a 32-bit integer in the canonical schema.
 PRIORITY_MAX = 2**31 - 1
@@ -27,7 +30,8 @@ class WorkflowOptions:
     `delay` (seconds or a timedelta) keeps it from being claimed before. `timeout` (likewise) is how long it may take
     from its first start on, crashes and waits included, and `deadline` the instant at which it must have ended; then it
     is cancelled. `partition_key` says to which partition of a partitioned queue it belongs. `app_version` pins it to
-    executors of that version.
+    executors of that version. `attributes` is a small JSON object by which lists find the workflow.
+    `authenticated_user` and `authenticated_roles` say for whom it runs; it keeps them over every recovery.
 
     Raises `InvalidArgument` for values that cannot be meant.
     """
@@ -41,10 +45,13 @@ class WorkflowOptions:
     deadline: datetime | None = None
     partition_key: str | None = None
     app_version: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    authenticated_user: str | None = None
+    authenticated_roles: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check each field."""
-        for name in ("workflow_id", "dedup_id", "partition_key", "app_version"):
+        for name in ("workflow_id", "dedup_id", "partition_key", "app_version", "authenticated_user"):
             if (value := getattr(self, name)) is not None:
                 check_name(name, value)
         if (
@@ -57,6 +64,10 @@ class WorkflowOptions:
             raise InvalidArgument("on_duplicate", self.on_duplicate, "must be 'raise' or 'return'")
         if self.on_duplicate == "return" and self.dedup_id is None:
             raise InvalidArgument("on_duplicate", self.on_duplicate, "needs a dedup_id, whose holder it asks for")
+        object.__setattr__(self, "authenticated_roles", check_roles("authenticated_roles", self.authenticated_roles))
+        if self.attributes is not None:
+            # A copy, because whoever made the options may go on with his own.
+            object.__setattr__(self, "attributes", load_attributes(dump_attributes(self.attributes)))
         duration_seconds("delay", self.delay)
         if self.timeout is not None:
             seconds = duration_seconds("timeout", self.timeout)
@@ -71,6 +82,16 @@ class WorkflowOptions:
                 )
             if self.timeout is not None:
                 raise InvalidArgument("deadline", self.deadline, "and timeout exclude each other; give one of them")
+
+    @property
+    def attributes_text(self) -> str | None:
+        """Return the attributes as a row holds them; None for none."""
+        return dump_attributes(self.attributes) if self.attributes else None
+
+    @property
+    def roles_text(self) -> str | None:
+        """Return the roles as a row holds them; None for none."""
+        return dump_roles(self.authenticated_roles)
 
     @property
     def delay_seconds(self) -> float:

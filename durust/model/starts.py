@@ -26,4 +26,7 @@ def queued(
         deadline_ms=options.deadline_ms,
         partition_key=options.partition_key,
         app_version=options.app_version,
+        authenticated_user=options.authenticated_user,
+        authenticated_roles=options.roles_text,
+        attributes=options.attributes_text,
     )

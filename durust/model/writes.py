@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import QueueDefinition
@@ -177,6 +178,14 @@ class HandBack:
     """Give a run back to its queue without counting the attempt. Answers `Recorded` or `Fenced`."""
 
     lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class AssumeRole:
+    """Note by which role a run was let in. Answers `Recorded` or `Fenced`."""
+
+    lease: Lease
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +399,11 @@ APPLY_ORDER: tuple[type, ...] = (
     StartWorkflow,
     DebounceWorkflow,
     SetDelay,
+    SetAttributes,
+    AssumeRole,
     RecordStep,
     RecordSleep,
+    RecordAttributes,
     SetEvent,
     AppendStream,
     RecordSend,
@@ -411,15 +423,16 @@ APPLY_ORDER: tuple[type, ...] = (
     Retire,
 )
 
-PlacedWrite = RecordStep | RecordSleep | Publication | RecordSend | ReceiveMessage | StartChild
+PlacedWrite = RecordStep | RecordSleep | RecordAttributes | Publication | RecordSend | ReceiveMessage | StartChild
 """What leaves a record at a place of a run's history."""
 ChainedWrite = PlacedWrite | FinishWorkflow | ParkWorkflow
-RunWrite = ChainedWrite | HandBack | ExpireWorkflow
+RunWrite = ChainedWrite | AssumeRole | HandBack | ExpireWorkflow
 VersionWrite = StoreVersion | PromoteVersion | AdoptWorkflows
 Write = (
     StartWorkflow
     | DebounceWorkflow
     | SetDelay
+    | SetAttributes
     | RunWrite
     | SendMessages
     | VersionWrite

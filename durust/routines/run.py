@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from durust.errors import ProviderUnavailable, StepDiverged, Unwind
 from durust.model.records import Checkpoint, Claimed, Lease
+from durust.model.roles import load_roles
 from durust.model.writes import Diverged, Fenced, HistoryLost, Outcome, Recorded, Refused
 from durust.routines.replay import Key, recollect
 from durust.telemetry import emit
@@ -30,7 +31,11 @@ class Run:
     __slots__ = (
         "_elapsed_ms",
         "after",
+        "assumed_role",
         "attempts",
+        "attributes",
+        "authenticated_roles",
+        "authenticated_user",
         "failure",
         "history",
         "last_recorded",
@@ -47,6 +52,11 @@ class Run:
         self.lease: Lease = claimed.lease
         self.name = claimed.name
         self.attempts = claimed.attempts
+        self.authenticated_user = claimed.authenticated_user
+        self.authenticated_roles = load_roles(claimed.authenticated_roles)
+        self.assumed_role = claimed.assumed_role
+        self.attributes = claimed.attributes
+        """A JSON object, as this execution knows it."""
         self.past = recollect(claimed)
         self.history: dict[int, Checkpoint] = {record.place: record for record in claimed.history}
         self.last_recorded = max(self.history, default=0)

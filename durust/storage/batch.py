@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from durust.errors import ProviderUnavailable
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, SetEvent
 from durust.model.schedule_writes import (
@@ -25,6 +26,7 @@ from durust.model.writes import (
     Adopted,
     AdoptWorkflows,
     Alive,
+    AssumeRole,
     Beat,
     CalledOff,
     CancelWorkflow,
@@ -237,8 +239,10 @@ _RUN_COLUMNS = 14
 CASCADE_PASSES = 3
 
 _GUARDED = (
+    AssumeRole,
     RecordStep,
     RecordSleep,
+    RecordAttributes,
     SetEvent,
     AppendStream,
     RecordSend,
@@ -452,6 +456,11 @@ def _delayed(found: Group, results: Results) -> Answers:
     }
 
 
+def _marked(found: Group, results: Results) -> Answers:
+    came_back = {row[0] for row in results[0]}
+    return {index: RECORDED if write.workflow_id in came_back else Missing() for index, write in found}
+
+
 def _all_recorded(found: Group, _results: Results) -> Answers:
     return {index: RECORDED for index, _ in found}
 
@@ -580,7 +589,7 @@ def _debouncing(writes: list[DebounceWorkflow]) -> list[Call]:
     return [Call(SQL.queue_overdue, params, is_hot=True), Call(SQL.debounce_workflows, params, is_hot=True)]
 
 
-def _id_of(write: FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow) -> str:
+def _id_of(write: RecordAttributes | AssumeRole | FinishWorkflow | ParkWorkflow | HandBack | ExpireWorkflow) -> str:
     return write.lease.workflow_id
 
 
@@ -661,6 +670,22 @@ _KINDS: dict[type, _Kind] = {
     RecordStep: _Kind(
         key=_place_of,
         calls=lambda writes: [Call(SQL.record_steps, columns.record_steps(writes), is_hot=True)],
+        read=_by_place,
+    ),
+    SetAttributes: _Kind(
+        key=lambda write: write.workflow_id,
+        calls=lambda writes: [Call(SQL.set_attributes, columns.set_attributes(writes))],
+        read=_marked,
+    ),
+    AssumeRole: _Kind(
+        key=_id_of,
+        calls=lambda writes: [Call(SQL.assume_roles, columns.assume_roles(writes), is_hot=True)],
+        read=_by_id,
+    ),
+    RecordAttributes: _Kind(
+        # One row is changed once in a statement, so the next one of a run is sent again.
+        key=_id_of,
+        calls=lambda writes: [Call(SQL.record_attributes, columns.record_attributes(writes), is_hot=True)],
         read=_by_place,
     ),
     RecordSleep: _Kind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.counts import CountQuery, StepQuery
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
 from durust.model.message_writes import ReceiveMessage, RecordSend
@@ -14,6 +15,7 @@ from durust.model.standing import AHEAD_MAX, StandingRequest
 from durust.model.writes import (
     INTERNAL_QUEUE,
     AdoptWorkflows,
+    AssumeRole,
     Beat,
     CancelWorkflow,
     ChainedWrite,
@@ -242,6 +244,27 @@ def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
     }
 
 
+def set_attributes(writes: Sequence[SetAttributes]) -> Params:
+    """Return the columns of attributes that somebody gives to workflows."""
+    return {"ids": texts(write.workflow_id for write in writes), "patches": texts(write.patch for write in writes)}
+
+
+def assume_roles(writes: Sequence[AssumeRole]) -> Params:
+    """Return the columns of roles by which runs were let in."""
+    return _leases([write.lease for write in writes]) | {"roles": texts(write.role for write in writes)}
+
+
+def record_attributes(writes: Sequence[RecordAttributes]) -> Params:
+    """Return the columns of attributes that runs give to their workflows."""
+    return chained(writes) | {
+        "places": numbers(write.place for write in writes),
+        "names": texts(write.name for write in writes),
+        "patches": texts(write.patch for write in writes),
+        "started": numbers(write.started_at_ms for write in writes),
+        "completed": numbers(write.completed_at_ms for write in writes),
+    }
+
+
 def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
     """Return the columns of events that are set, or of values that are appended to streams."""
     return chained(writes) | {
@@ -350,7 +373,9 @@ def release_workflows(executor_ids: Sequence[str]) -> Params:
 
 
 # One kind for each write that stands at a place; as a tuple, because a union is looked through more slowly.
-_PLACED = (RecordStep, RecordSleep, SetEvent, AppendStream, RecordSend, ReceiveMessage, StartChild)
+_PLACED = (RecordStep, RecordSleep, RecordAttributes, SetEvent, AppendStream, RecordSend, ReceiveMessage, StartChild)
+# What a run writes without looking at what it wrote before.
+_UNCHAINED = (AssumeRole, HandBack, ExpireWorkflow)
 
 
 def classify_runs(writes: Sequence[RunWrite]) -> Params:
@@ -358,7 +383,7 @@ def classify_runs(writes: Sequence[RunWrite]) -> Params:
     return {
         "ids": texts(write.lease.workflow_id for write in writes),
         "places": numbers(write.place if isinstance(write, _PLACED) else None for write in writes),
-        "afters": numbers(None if isinstance(write, HandBack | ExpireWorkflow) else write.after for write in writes),
+        "afters": numbers(None if isinstance(write, _UNCHAINED) else write.after for write in writes),
     }
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
 
 from durust import clock
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
+from durust.model.attributes import merge
 from durust.model.filters import Scope
 from durust.model.message_writes import RECEIVE_NAME, ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
@@ -21,6 +23,7 @@ from durust.model.writes import (
     Adopted,
     AdoptWorkflows,
     Alive,
+    AssumeRole,
     Beat,
     CalledOff,
     CancelWorkflow,
@@ -142,8 +145,14 @@ class Tables:
                 return self._debounce(write)
             case SetDelay():
                 return self._set_delay(write)
+            case SetAttributes():
+                return self._set_attributes(write.workflow_id, write.patch)
+            case AssumeRole():
+                return self._assume_role(write)
             case RecordStep() | RecordSleep():
                 return self._record(write)
+            case RecordAttributes():
+                return self._refused(write) or self._record_attributes(write)
             case SetEvent():
                 return self._set_event(write)
             case AppendStream():
@@ -306,6 +315,25 @@ class Tables:
         else:
             until = self.now_ms + delay_ms
             self.workflows[row.workflow_id] = replace(row, delay_until_ms=until, updated_at_ms=self.now_ms)
+        return Recorded()
+
+    def _set_attributes(self, workflow_id: str, patch: str) -> Outcome:
+        row = self.workflows.get(workflow_id)
+        if row is None:
+            return Missing()
+        merged = merge(row.attributes, patch)
+        self.workflows[workflow_id] = replace(row, attributes=merged, updated_at_ms=self.now_ms)
+        return Recorded()
+
+    def _record_attributes(self, write: RecordAttributes) -> Outcome:
+        self.history[write.lease.workflow_id][write.place] = _checkpoint(write, self.now_ms)
+        return self._set_attributes(write.lease.workflow_id, write.patch)
+
+    def _assume_role(self, write: AssumeRole) -> Outcome:
+        if fenced := self._fenced(write.lease):
+            return fenced
+        workflow_id = write.lease.workflow_id
+        self.workflows[workflow_id] = replace(self.workflows[workflow_id], assumed_role=write.role)
         return Recorded()
 
     def _record(self, write: RecordStep | RecordSleep | Publication) -> Outcome:
@@ -761,7 +789,7 @@ def deadline(standing_ms: int | None, timeout_ms: int | None, now_ms: int) -> in
     return until_ms if standing_ms is None else min(standing_ms, until_ms)
 
 
-def _checkpoint(write: RecordStep | RecordSleep | Publication, now_ms: int) -> Checkpoint:
+def _checkpoint(write: RecordStep | RecordSleep | RecordAttributes | Publication, now_ms: int) -> Checkpoint:
     token = write.lease.token
     if isinstance(write, RecordStep):
         return Checkpoint(
@@ -774,7 +802,7 @@ def _checkpoint(write: RecordStep | RecordSleep | Publication, now_ms: int) -> C
             completed_at_ms=write.completed_at_ms,
             claim=token,
         )
-    if isinstance(write, SetEvent | AppendStream):
+    if isinstance(write, SetEvent | AppendStream | RecordAttributes):
         times = (write.started_at_ms, write.completed_at_ms)
         return Checkpoint(write.place, write.name, None, None, PORTABLE, None, *times, token)
     now = max(now_ms, write.not_before_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from durust.model.attribute_writes import RecordAttributes
 from durust.model.message_writes import RECEIVE_NAME, ReceiveMessage, RecordSend
 from durust.model.publications import AppendStream, SetEvent
 from durust.model.records import Checkpoint
@@ -21,6 +22,8 @@ def own_retry(write: RunWrite, standing: Checkpoint | None) -> Recorded | None:
         case RecordSleep(name=name) if standing.name == name:
             return Recorded(output=standing.output)
         case SetEvent(name=name) | AppendStream(name=name) | RecordSend(name=name) if standing.name == name:
+            return RECORDED
+        case RecordAttributes(name=name) if standing.name == name:
             return RECORDED
         case ReceiveMessage() if standing.name == RECEIVE_NAME:
             return Recorded(output=standing.output, serialization=standing.serialization)

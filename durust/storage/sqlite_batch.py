@@ -10,6 +10,8 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Protocol
 
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
+from durust.model.attributes import merge
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
@@ -21,6 +23,7 @@ from durust.model.writes import (
     Adopted,
     AdoptWorkflows,
     Alive,
+    AssumeRole,
     Beat,
     CalledOff,
     CancelWorkflow,
@@ -164,6 +167,25 @@ def _record_sleep(transaction: Transaction, write: RecordSleep) -> Outcome:
     return _explain(transaction, write) or Recorded()
 
 
+def _assume_role(transaction: Transaction, write: AssumeRole) -> Outcome:
+    if transaction.change(SQL.assume_roles, _guard(write) | {"role": write.role}):
+        return Recorded()
+    return _explain(transaction, write) or Fenced()
+
+
+def _record_attributes(transaction: Transaction, write: RecordAttributes) -> Outcome:
+    if not transaction.change(SQL.record_steps, _published(write)):
+        return _explain(transaction, write) or Recorded()
+    return _set_attributes(transaction, write.lease.workflow_id, write.patch)
+
+
+def _set_attributes(transaction: Transaction, workflow_id: str, patch: str) -> Outcome:
+    for (standing,) in transaction.rows(SQL.find_attributes, {"id": workflow_id}):
+        transaction.change(SQL.set_attributes, {"id": workflow_id, "attributes": merge(standing, patch)})
+        return Recorded()
+    return Missing()
+
+
 def _set_event(transaction: Transaction, write: SetEvent) -> Outcome:
     if not transaction.change(SQL.record_steps, _published(write)):
         return _explain(transaction, write) or Recorded()
@@ -186,7 +208,7 @@ def _append(transaction: Transaction, write: AppendStream) -> Outcome:
     return Recorded()
 
 
-def _published(write: Publication) -> dict[str, Param]:
+def _published(write: Publication | RecordAttributes) -> dict[str, Param]:
     """Return the record of a publication, as the columns of a step."""
     return _guard(write) | {
         "place": write.place,
@@ -309,7 +331,7 @@ def _unmoved(transaction: Transaction, workflow_id: str) -> Outcome:
 def _guard(write: RunWrite) -> dict[str, Param]:
     lease = write.lease
     guard: dict[str, Param] = {"id": lease.workflow_id, "executor": lease.executor_id, "token": lease.token}
-    return guard if isinstance(write, HandBack | ExpireWorkflow) else guard | {"after": write.after}
+    return guard if isinstance(write, AssumeRole | HandBack | ExpireWorkflow) else guard | {"after": write.after}
 
 
 def _explain(transaction: Transaction, write: RunWrite) -> Outcome | None:
@@ -547,6 +569,9 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     FireTicks: lambda transaction, write: sqlite_schedules.fire(transaction, write, start),
     StartWorkflow: start,
     SetDelay: _set_delay,
+    SetAttributes: lambda transaction, write: _set_attributes(transaction, write.workflow_id, write.patch),
+    AssumeRole: _assume_role,
+    RecordAttributes: _record_attributes,
     RecordSleep: _record_sleep,
     SetEvent: _set_event,
     AppendStream: _append,

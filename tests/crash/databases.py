@@ -36,6 +36,9 @@ class Database(Protocol):
     def forget_key(self) -> None:
         """Lose by which write the values of streams were appended."""
 
+    def forget_attributes(self) -> None:
+        """Lose the attributes of all workflows."""
+
 
 class Postgres:
     """A database on the run's server."""
@@ -64,6 +67,10 @@ class Postgres:
         with psycopg.connect(self.url) as connection:
             connection.execute("update dbos.streams set durust_key = null")
 
+    def forget_attributes(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("update dbos.workflow_status set attributes = null")
+
 
 class Sqlite:
     """A file."""
@@ -91,6 +98,10 @@ class Sqlite:
     def forget_key(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("update streams set durust_key = null")
+
+    def forget_attributes(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("update workflow_status set attributes = null")
 
 
 class Source:

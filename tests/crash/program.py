@@ -75,6 +75,15 @@ def read_stream() -> list[str]:
         return client.get_streams(ID)["values"]
 
 
+def read_attributes() -> list[str]:
+    """Return what the workflow's attributes hold, once another one stands beside it."""
+    with durust.DurableClient() as client:
+        client.set_attributes(ID, {"read": True})
+        [row] = client.list_workflows(durust.ListFilter(attributes={"read": True}))
+        values: list[str] = client.decode(row).attributes.get("values", [])
+    return values
+
+
 @durust.workflow(name="sync")
 def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     values = [ctx.step(f"step {number}", effect, number, ctx.attempt) for number in (1, 2)]
@@ -83,6 +92,9 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     if kind == "event":
         ctx.set_event("values", values)
         values = ctx.step("read", read_event, type=list[str])
+    if kind == "attributes":
+        ctx.set_attributes({"values": values})
+        values = ctx.step("read", read_attributes, type=list[str])
     if kind == "stream":
         for value in values:
             ctx.write_stream("values", value)
@@ -102,6 +114,9 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     if kind == "event":
         await ctx.set_event("values", values)
         values = await ctx.step("read", read_event, type=list[str])
+    if kind == "attributes":
+        await ctx.set_attributes({"values": values})
+        values = await ctx.step("read", read_attributes, type=list[str])
     if kind == "stream":
         for value in values:
             await ctx.write_stream("values", value)

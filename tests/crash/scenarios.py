@@ -32,7 +32,7 @@ class Scenario:
     after: tuple[Part, ...]
     before: tuple[Part, ...] = ()
     kind: str = "plain"
-    """What the workflow does between its second and its third step: nothing, or `sleep`, `event`, `stream`."""
+    """What the workflow does between its second and its third step: nothing, or what the scenario of that name says."""
     is_new: bool = False
     """Whether the database is empty when the victim starts."""
     forgets_executors: bool = False
@@ -63,6 +63,7 @@ SCENARIOS = {
     "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
     "event": Scenario(START, after=(START,), kind="event"),
     "stream": Scenario(START, after=(START,), kind="stream"),
+    "attributes": Scenario(START, after=(START,), kind="attributes"),
     "drain": Scenario(Part("drain"), after=(START,)),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),

@@ -72,6 +72,19 @@ def test_a_value_that_stands_twice_in_a_stream_is_noticed(stage: Stage, kind: st
     assert fault.startswith("the result")
 
 
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("colour", ["sync"])
+def test_attributes_that_are_recorded_and_do_not_stand_are_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["attributes"]
+    stage.kill(scenario, "sql.set_attributes.after", 1)
+    stage.database.forget_attributes()
+
+    stage.finish(scenario)
+
+    [fault] = stage.faults()
+    assert fault.startswith("the result")
+
+
 def test_a_run_without_fault_is_no_fault() -> None:
     assert faults(FINE, ONCE, ["a", "b", "c"]) == []
 

@@ -11,6 +11,7 @@ from typing import Any
 from durust import DurableContext, DurableEngine, Settings, SyncDurableContext, WorkflowOptions, WorkflowQueue
 
 QUEUE = "recovering"
+USER, ROLE = "ann", "clerk"
 # Longer than any test takes: what is recovered is recovered because its process is gone.
 LEASE_SECONDS = 600.0
 
@@ -51,12 +52,17 @@ async def awaiting(ctx: DurableContext, ledger: str) -> list[int]:
 WORKFLOWS: dict[str, Callable[..., Any]] = {"blocking": blocking, "awaiting": awaiting}
 
 
-def prepare(engine: DurableEngine) -> DurableEngine:
-    """Return the engine with this file's workflows and queue."""
+def prepare(engine: DurableEngine, *, role: str = ROLE) -> DurableEngine:
+    """Return the engine with this file's workflows, which demand *role*, and its queue."""
     for name, function in WORKFLOWS.items():
-        engine.register(name, function)
+        engine.register(name, function, required_roles=[role])
     engine.register_queue(WorkflowQueue(QUEUE))
     return engine
+
+
+def options(workflow_id: str) -> WorkflowOptions:
+    """Return for whom a workflow is started."""
+    return WorkflowOptions(workflow_id=workflow_id, authenticated_user=USER, authenticated_roles=["guest", ROLE])
 
 
 def main(url: str, ledger: str) -> None:
@@ -64,8 +70,8 @@ def main(url: str, ledger: str) -> None:
     engine = prepare(DurableEngine(url, settings=Settings(lease_seconds=LEASE_SECONDS)))
     engine.launch()
     for name in WORKFLOWS:
-        engine.run_workflow(name, ledger, options=WorkflowOptions(workflow_id=f"direct-{name}"))
-        engine.enqueue(QUEUE, name, ledger, options=WorkflowOptions(workflow_id=f"queued-{name}"))
+        engine.run_workflow(name, ledger, options=options(f"direct-{name}"))
+        engine.enqueue(QUEUE, name, ledger, options=options(f"queued-{name}"))
     threading.Event().wait()
 
 

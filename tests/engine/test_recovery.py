@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from durust import DurableContext, DurableEngine, DurustError, MaxRecoveryAttemptsExceeded, SerializationError, Status
+from durust import (
+    DurableContext,
+    DurableEngine,
+    DurustError,
+    MaxRecoveryAttemptsExceeded,
+    NotAuthorized,
+    SerializationError,
+    Status,
+)
 from durust.model.writes import INTERNAL_QUEUE
 from tests.conformance.builders import start
 from tests.conformance.conftest import SHARED
@@ -53,9 +61,9 @@ def places(ledger: Ledger) -> dict[str, list[int]]:
     return seen
 
 
-def make_survivor(stage: Stage) -> DurableEngine:
-    """Return an engine that was not launched and knows the victim's workflows."""
-    return recovering.prepare(stage.make_engine(lease_seconds=recovering.LEASE_SECONDS))
+def make_survivor(stage: Stage, *, role: str = recovering.ROLE) -> DurableEngine:
+    """Return an engine that was not launched and knows the victim's workflows, for which it demands *role*."""
+    return recovering.prepare(stage.make_engine(lease_seconds=recovering.LEASE_SECONDS), role=role)
 
 
 def assert_resumed(engine: DurableEngine, stage: Stage, ledger: Ledger, victim: Spawned) -> None:
@@ -67,9 +75,11 @@ def assert_resumed(engine: DurableEngine, stage: Stage, ledger: Ledger, victim: 
     assert places(ledger) == {run: [0, 1, 1, 2] for run in RUNS}
     assert {row.workflow_id: row.attempts for row in stage.rows()} == dict.fromkeys(RUNS, 2)
     assert {stage.row(f"queued-{name}").queue for name in recovering.WORKFLOWS} == {recovering.QUEUE}
+    # The workflows demand that role, so they were let in by it again.
+    assert {(row.authenticated_user, row.assumed_role) for row in stage.rows()} == {(recovering.USER, recovering.ROLE)}
 
 
-@pytest.mark.covers(23, 51)
+@pytest.mark.covers(23, 51, 72)
 @pytest.mark.parametrize("url", SHARED, indirect=True)
 def test_a_launch_resumes_at_once_what_a_killed_process_left(stage: Stage, ledger: Ledger, victim: Spawned) -> None:
     victim.kill()
@@ -99,6 +109,23 @@ def test_recover_leaves_a_living_process_alone_and_returns_what_a_killed_one_lef
     assert [handle.get_result(PATIENCE) for handle in handles] == [[0, 1, 2]] * len(RUNS)
     assert engine.recover() == []
     assert_resumed(engine, stage, ledger, victim)
+
+
+@pytest.mark.covers(72, 191)
+@pytest.mark.parametrize("url", SHARED, indirect=True)
+def test_what_a_killed_process_left_ends_with_an_error_where_its_role_is_not_enough_any_more(
+    stage: Stage, ledger: Ledger, victim: Spawned
+) -> None:
+    victim.kill()
+    engine = make_survivor(stage, role="boss")
+
+    engine.launch()
+
+    for run in RUNS:
+        with pytest.raises(NotAuthorized, match="boss"):
+            engine.retrieve_workflow(run).get_result(PATIENCE)
+    assert {row.status for row in stage.rows()} == {Status.ERROR}
+    assert places(ledger) == {run: [0, 1] for run in RUNS}
 
 
 @pytest.mark.covers(53, 73)

@@ -32,6 +32,7 @@ OWN = {
     "consume_messages",
     "count_grants",
     "data_version",
+    "find_attributes",
     "find_candidates",
     "find_claimable",
     "find_debounce",

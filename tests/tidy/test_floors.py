@@ -32,6 +32,8 @@ PACKAGES = {
 SURFACE = {
     "durust",
     "durust.admission",
+    "durust.attribute_verbs",
+    "durust.bearer",
     "durust.census_verbs",
     "durust.client",
     "durust.context",

@@ -18,6 +18,7 @@ ARGUMENTS: dict[type[DurustError], tuple[Any, ...]] = {
     errors.WorkflowNotFound: ("order-1",),
     errors.WorkflowNotRegistered: ("ship", ("send",)),
     errors.WorkflowConflict: ("the id 'order-1'", "ship", "send"),
+    errors.NotAuthorized: ("ship", "ann", ("clerk",), ("admin", "boss")),
     errors.WorkflowCancelled: ("order-1",),
     errors.QueueNotFound: ("beds", ()),
     errors.VersionNotFound: ("v9", ("v1",)),

@@ -596,6 +596,96 @@ update dbos.workflow_status w
    and not exists (select from durust.waits s where s.workflow_id = w.workflow_uuid)
 returning w.workflow_uuid
 
+-- part: merged_attributes
+-- What another library left there and is no object counts as none. What null takes away is taken out at last.
+       nullif(
+           (case when jsonb_typeof(w.attributes) = 'object' then w.attributes else '{}'::jsonb end || p.patch)
+           - array(select e.key from jsonb_each(p.patch) e where e.value = 'null'::jsonb),
+           '{}'::jsonb),
+
+-- name: set_attributes
+with pick as materialized (
+    select i.id, i.patch
+      from (
+           select i.id, i.patch::jsonb as patch
+             from unnest(%(ids)s::text[], %(patches)s::text[]) as i(id, patch)
+            order by i.id) i
+     cross join lateral (
+           select s.workflow_uuid
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+)
+update dbos.workflow_status w
+   set attributes =
+       -- use: merged_attributes
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.id
+returning w.workflow_uuid
+
+-- name: assume_roles
+with mine as materialized (
+    select i.id, i.role
+      from (
+           select i.*
+             from unnest(%(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(roles)s::text[])
+                  as i(id, token, executor, role)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+)
+update dbos.workflow_status w set assumed_role = m.role from mine m where w.workflow_uuid = m.id returning w.workflow_uuid
+
+-- name: record_attributes
+-- The attributes change only where their record was inserted: a batch that comes again changes nothing.
+with mine as materialized (
+    select i.*, w.application_name
+      from (
+           select i.*
+             from unnest(
+                  %(ids)s::text[], %(tokens)s::text[], %(executors)s::text[], %(afters)s::integer[],
+                  %(places)s::integer[], %(names)s::text[], %(patches)s::text[], %(started)s::bigint[],
+                  %(completed)s::bigint[])
+                  as i(id, token, executor, after, place, name, patch, started, completed)
+            order by i.id) i
+     cross join lateral (
+           select s.status, s.executor_id, s.owner_xid, s.application_name
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+     where w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token
+       and (i.after is null or (
+            select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = i.id and o.function_id = i.after) is not null)
+), recorded as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, serialization, started_at_epoch_ms, completed_at_epoch_ms,
+        application_name, durust_claim)
+    select m.id, m.place, m.name, 'portable_json', m.started, m.completed, m.application_name, m.token
+      from mine m
+        on conflict (workflow_uuid, function_id) do nothing
+    returning workflow_uuid, function_id
+), patched as materialized (
+    select m.id, m.place, m.patch::jsonb as patch
+      from recorded r
+      join mine m on m.id = r.workflow_uuid and m.place = r.function_id
+)
+update dbos.workflow_status w
+   set attributes =
+       -- use: merged_attributes
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from patched p
+ where w.workflow_uuid = p.id
+returning w.workflow_uuid, p.place
+
 -- name: record_steps
 -- The scalar subselect of the chain condition is one index probe; as an EXISTS it was planned as a hashed scan.
 with mine as materialized (

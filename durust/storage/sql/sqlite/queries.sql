@@ -266,6 +266,17 @@ update workflow_status
  where workflow_uuid = :id and status = 'DELAYED'
    and not exists (select 1 from durust_waits s where s.workflow_id = :id)
 
+-- name: find_attributes
+select w.attributes from workflow_status w where w.workflow_uuid = :id
+
+-- name: set_attributes
+update workflow_status set attributes = :attributes, updated_at = :now where workflow_uuid = :id
+
+-- name: assume_roles
+update workflow_status
+   set assumed_role = :role
+ where workflow_uuid = :id and status = 'PENDING' and executor_id = :executor and owner_xid = :token
+
 -- name: record_steps
 -- Run for many rows at once. The scalar subselect of the chain condition is one index probe.
 insert into operation_outputs (
