@@ -26,10 +26,14 @@ from durust.supervisor.signals import Signals
 from durust.supervisor.vitals import Page
 from durust.supervisor.wire import (
     STATUS_ROWS_MAX,
+    WORKERS_MAX,
     Accepted,
     AskDrain,
+    AskRecycle,
+    AskScale,
     AskStatus,
     Brief,
+    Declined,
     Drain,
     Failed,
     Letter,
@@ -84,7 +88,8 @@ class Arbiter:
         self._died = self._handed_back = self._stops = 0
         self._looked_at = clock.monotonic()
         self._told_at = self._idle_since = 0.0
-        self._page = Page.make(config.workers)
+        # For as many as there may ever be, because each worker inherits it: a slot that nobody uses costs nothing.
+        self._page = Page.make(WORKERS_MAX)
         self._ear = open_ear(cluster_of(config.pidfile), has_zmq=config.has_zmq)
         self._database = Database(provider, self._id, settings, self._page, self._signals.wake)
 
@@ -182,9 +187,28 @@ class Arbiter:
             case AskDrain(quick):
                 self._ear.say(letter.sender, Accepted(self._id, os.getpid()))
                 self._end(quick=quick)
+            case AskScale() | AskRecycle() if self._wanted.drain_since is not None:
+                self._ear.say(letter.sender, Declined(os.getpid(), "is ending, and starts no workers any more"))
+            case AskScale(workers):
+                self._ear.say(letter.sender, Accepted(self._id, os.getpid()))
+                self._scale(workers)
+            case AskRecycle():
+                self._ear.say(letter.sender, Accepted(self._id, os.getpid()))
+                self._recycle()
             case _:
                 # A worker's progress: it has made this loop look at the page, which is what it is for.
                 return
+
+    def _scale(self, workers: int) -> None:
+        if workers == self._wanted.workers:
+            return
+        self._say(f"{workers} worker{'s'[: workers != 1]} from now on, instead of {self._wanted.workers}")
+        self._wanted = replace(self._wanted, workers=workers)
+        self._deaths = deque(self._deaths, maxlen=DEATHS_PER_WORKER * workers)
+
+    def _recycle(self) -> None:
+        self._say(f"replacing {_count(len(self._members), 'worker')}, some at a time")
+        self._wanted = replace(self._wanted, recycle_since=clock.monotonic())
 
     def _take_fact(self, fact: News) -> None:
         match fact:
@@ -216,7 +240,7 @@ class Arbiter:
         return Status(
             supervisor_id=self._id,
             pid=os.getpid(),
-            state="RUNNING" if self._wanted.drain_since is None else "DRAINING",
+            state=self._state(),
             workers=self._wanted.workers,
             deaths=self._died,
             handed_back=self._handed_back,
@@ -225,6 +249,11 @@ class Arbiter:
             rows=tuple(self._worker_status(index, member) for index, member in page),
             more=offset + len(page) < len(members),
         )
+
+    def _state(self) -> str:
+        if self._wanted.drain_since is not None:
+            return "DRAINING"
+        return "RUNNING" if self._wanted.recycle_since is None else "RECYCLING"
 
     def _worker_status(self, index: int, member: Member) -> WorkerStatus:
         counts, living = self._page.counts(index), member.living
@@ -262,6 +291,10 @@ class Arbiter:
         if self._wanted.drain_since is not None:
             if returncode != 0 and living.killed_at is None and self._code is None:
                 self._say(f"{name} {how}")
+            return
+        if living.asked_at is not None:
+            # It is not held against the next one, which may start at once.
+            self._say(f"{name} {how}, as it was asked to" if returncode == 0 else f"{name} {how}")
             return
         self._died += 1
         lived_seconds = now - living.spawned_at
@@ -303,6 +336,9 @@ class Arbiter:
     # Act
 
     def _act(self, now: float) -> int | None:
+        if self._is_recycled():
+            self._say("all workers are new")
+            self._wanted = replace(self._wanted, recycle_since=None)
         for action in plans.plan(self._wanted, self._living(), self._past, now):
             match action:
                 case plans.Spawn(index):
@@ -330,6 +366,13 @@ class Arbiter:
                 case _:
                     assert_never(action)
         return None
+
+    def _is_recycled(self) -> bool:
+        if self._wanted.recycle_since is None or self._wanted.drain_since is not None:
+            return False
+        living = self._living()
+        is_complete = sum(child.state is State.LIVE for child in living) >= self._wanted.workers
+        return is_complete and not plans.outdated(self._wanted, living)
 
     def _spawn(self, index: int, now: float) -> None:
         executor_id = clock.executor_id()

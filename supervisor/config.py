@@ -12,9 +12,8 @@ from typing import Any
 from durust.errors import InvalidArgument
 from durust.settings import Settings
 from durust.supervisor.pidfile import default_pidfile
+from durust.supervisor.wire import WORKERS_MAX
 
-# Each worker is an interpreter of tens of megabytes; more than this on one host is a slip of the finger.
-WORKERS_MAX = 1024
 # C code that holds the interpreter lock for a minute is alive; two minutes without a sign are not.
 HANG_SECONDS_DEFAULT = 120.0
 # Five beats fit into a lease, so four may be lost; shorter leases get faster beats.
@@ -94,7 +93,7 @@ class Config:
             modules=_check_modules(modules),
             url=url,
             is_url_chosen=is_url_chosen,
-            workers=_read_workers(workers),
+            workers=read_workers(workers),
             queues=_read_queues(queues),
             settings=settings,
             overrides=overrides,
@@ -131,7 +130,8 @@ def _check_modules(modules: Sequence[str]) -> tuple[str, ...]:
     return tuple(modules)
 
 
-def _read_workers(text: str) -> int:
+def read_workers(text: str) -> int:
+    """Return a number of workers that was typed, of `auto` one for each core. Raises `InvalidArgument`."""
     if text == "auto":
         return usable_cores()
     try:

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from durust.commands.exits import one_clear_line
-from durust.commands.options import option, output_option
+from durust.commands.options import option, output_option, verbose_option
 from durust.commands.output import say_json, show, table_of, wants_json
+from durust.supervisor.config import read_workers
 from durust.supervisor.pidfile import default_pidfile
 from durust.supervisor.remote import Overview, Remote
 
@@ -30,9 +31,10 @@ def ctl() -> None:
 @ctl.command()
 @pidfile_option
 @output_option
-def status(pidfile: Path | None, output: str | None) -> None:
+@verbose_option
+def status(pidfile: Path | None, output: str | None, is_verbose: bool) -> None:
     """Show the supervisor and its workers."""
-    with one_clear_line(), _remote(pidfile) as remote:
+    with one_clear_line(is_verbose=is_verbose), _remote(pidfile) as remote:
         overview = remote.status()
     if wants_json(output):
         say_json(_as_json(overview))
@@ -41,21 +43,49 @@ def status(pidfile: Path | None, output: str | None) -> None:
 
 
 @ctl.command()
+@click.argument("workers", metavar="N|auto")
 @pidfile_option
-def drain(pidfile: Path | None) -> None:
-    """End in order: finish or park what runs within the drain timeout, hand the rest back."""
-    _order(pidfile, quick=False)
+@verbose_option
+def scale(workers: str, pidfile: Path | None, is_verbose: bool) -> None:
+    """Keep N workers from now on, `auto` for one on each core; those that are too many end in order."""
+    with one_clear_line(is_verbose=is_verbose):
+        number = read_workers(workers)
+        with _remote(pidfile) as remote:
+            pid = remote.scale(number)
+    click.echo(f"the supervisor (pid {pid}) keeps {number} worker{'s'[: number != 1]} from now on")
 
 
 @ctl.command()
 @pidfile_option
-def stop(pidfile: Path | None) -> None:
+@verbose_option
+def recycle(pidfile: Path | None, is_verbose: bool) -> None:
+    """Replace the workers by new ones, which load the code as it is now: a quarter at a time, each ends in order.
+
+    When new ones do not come up, the old ones that are left stay.
+    """
+    with one_clear_line(is_verbose=is_verbose), _remote(pidfile) as remote:
+        pid = remote.recycle()
+    click.echo(f"the supervisor (pid {pid}) replaces its workers")
+
+
+@ctl.command()
+@pidfile_option
+@verbose_option
+def drain(pidfile: Path | None, is_verbose: bool) -> None:
+    """End in order: finish or park what runs within the drain timeout, hand the rest back."""
+    _order(pidfile, quick=False, is_verbose=is_verbose)
+
+
+@ctl.command()
+@pidfile_option
+@verbose_option
+def stop(pidfile: Path | None, is_verbose: bool) -> None:
     """End at once: hand back what runs."""
-    _order(pidfile, quick=True)
+    _order(pidfile, quick=True, is_verbose=is_verbose)
 
 
-def _order(pidfile: Path | None, *, quick: bool) -> None:
-    with one_clear_line(), _remote(pidfile) as remote:
+def _order(pidfile: Path | None, *, quick: bool, is_verbose: bool) -> None:
+    with one_clear_line(is_verbose=is_verbose), _remote(pidfile) as remote:
         pid = remote.drain(quick=quick)
     click.echo(f"the supervisor (pid {pid}) {'stops' if quick else 'drains'}")
 

@@ -24,6 +24,8 @@ GRACE_SECONDS = 2.0
 ORDER_SECONDS = 1.0
 # An interpreter that imports a large library on a busy machine shows its first sign of life well within this.
 FIRST_SIGN_SECONDS = 60.0
+# While workers are replaced one after the other, three quarters of them go on working.
+RECYCLED_AT_ONCE_PART = 4
 # What a hung worker gets to write its stacks, which a signal handler in C does at once if anything runs at all.
 STACKS_SECONDS = 1.0
 
@@ -58,6 +60,8 @@ class Wanted:
     """Since when it should end in order; None: it should run."""
     quick_since: float | None = None
     """Since when it should end at once; set only together with `drain_since`."""
+    recycle_since: float | None = None
+    """Workers that were started before this instant are to be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +167,9 @@ Action = Spawn | Ask | Stacks | Kill | GiveUp | Finish
 def plan(wanted: Wanted, living: Sequence[Living], past: Past, now: float) -> list[Action]:
     """Decide what to do now. Pure: equal arguments give equal actions, and nothing is done twice if it is noted."""
     actions: list[Action] = []
+    leaving = _leaving(wanted, living)
     for child in living:
-        actions.extend(_attend(wanted, child, now))
+        actions.extend(_attend(wanted, child, now, leaves=child.index in leaving))
     if wanted.drain_since is not None:
         return actions if living else [*actions, Finish()]
     if (verdict := give_up(wanted, past)) is not None:
@@ -173,6 +178,27 @@ def plan(wanted: Wanted, living: Sequence[Living], past: Past, now: float) -> li
     vacant = [index for index in range(wanted.workers) if index not in taken]
     actions.extend(Spawn(index) for index in vacant if now >= spawn_at(index, past))
     return actions
+
+
+def outdated(wanted: Wanted, living: Sequence[Living]) -> list[int]:
+    """Return the indexes of the workers that are still to be replaced by new ones."""
+    since = wanted.recycle_since
+    return [] if since is None else [child.index for child in living if child.spawned_at < since]
+
+
+def _leaving(wanted: Wanted, living: Sequence[Living]) -> set[int]:
+    """Return the indexes of the workers that are to end in order although the others go on.
+
+    Of those that are to be replaced some leave at once; the next ones only when as many new ones are at work, so that
+    code which does not come up stops the replacing by itself.
+    """
+    asked = {child.index for child in living if child.asked_at is not None}
+    surplus = {child.index for child in living if child.index >= wanted.workers}
+    at_work = [child for child in living if child.state is State.LIVE and child.index not in asked | surplus]
+    absent = wanted.workers - len(at_work)
+    may_leave = max(0, max(1, wanted.workers // RECYCLED_AT_ONCE_PART) - absent)
+    old = set(outdated(wanted, living))
+    return asked | surplus | {child.index for child in [child for child in at_work if child.index in old][:may_leave]}
 
 
 def beating(wanted: Wanted, living: Sequence[Living]) -> list[int]:
@@ -212,7 +238,7 @@ def _backoff(quick_deaths: int) -> float:
     return float(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** min(quick_deaths - 2, 16)))
 
 
-def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
+def _attend(wanted: Wanted, child: Living, now: float, *, leaves: bool) -> list[Action]:
     if child.killed_at is not None:
         return []
     if child.is_lost and child.state in _WORKING:
@@ -226,12 +252,13 @@ def _attend(wanted: Wanted, child: Living, now: float) -> list[Action]:
         if now >= child.stacks_at + STACKS_SECONDS:
             return [Kill(child.index, f"it showed no progress for {wanted.hang_seconds:g} s")]
         return []
-    return _end(wanted, child, now)
+    since = wanted.drain_since
+    if since is None and leaves:
+        since = now if child.asked_at is None else child.asked_at
+    return [] if since is None else _end(wanted, child, since, now)
 
 
-def _end(wanted: Wanted, child: Living, now: float) -> list[Action]:
-    if wanted.drain_since is None:
-        return []
+def _end(wanted: Wanted, child: Living, since: float, now: float) -> list[Action]:
     if child.state is State.STARTING:
         return _end_before_it_begins(wanted, child, now)
     if wanted.quick_since is not None:
@@ -239,7 +266,7 @@ def _end(wanted: Wanted, child: Living, now: float) -> list[Action]:
             return [Kill(child.index, "it did not stop in time")]
         is_told = child.is_asked_quick or child.state is State.ENDING
         return [] if is_told else [Ask(child.index, quick=True, by_signal=True)]
-    if now >= wanted.drain_since + wanted.drain_seconds + GRACE_SECONDS:
+    if now >= since + wanted.drain_seconds + GRACE_SECONDS:
         return [Kill(child.index, f"it did not drain within {wanted.drain_seconds:g} s")]
     if child.state is State.ENDING:
         return []

@@ -8,10 +8,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from durust import clock
+from durust.commands.exits import Exit
 from durust.errors import DurustError
 from durust.supervisor.config import ZMQ_OFF_VARIABLE
 from durust.supervisor.pidfile import cluster_of, holder
-from durust.supervisor.wire import SUPERVISOR, Accepted, AskDrain, AskStatus, Body, Post, Status, WorkerStatus
+from durust.supervisor.wire import (
+    SUPERVISOR,
+    Accepted,
+    AskDrain,
+    AskRecycle,
+    AskScale,
+    AskStatus,
+    Body,
+    Declined,
+    Post,
+    Status,
+    WorkerStatus,
+)
 
 # A supervisor looks at its socket several times a second, so this is silence.
 ANSWER_SECONDS = 3.0
@@ -30,6 +43,19 @@ class NoAnswer(DurustError):
 
     def __str__(self) -> str:
         return f"the supervisor (pid {self.pid}) cannot be asked: {self.reason}; SIGTERM to that pid drains it"
+
+
+class OrderDeclined(DurustError):
+    """A supervisor cannot follow an order any more."""
+
+    exit_code = Exit.CONFLICT
+
+    def __init__(self, pid: int, reason: str) -> None:
+        super().__init__(pid, reason)
+        self.pid, self.reason = pid, reason
+
+    def __str__(self) -> str:
+        return f"the supervisor (pid {self.pid}) {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,14 @@ class Remote:
         """Tell the supervisor to end, in order or (quick) at once; return its pid. Raises `NoAnswer`."""
         return self._ask(AskDrain(quick), Accepted).pid
 
+    def scale(self, workers: int) -> int:
+        """Tell the supervisor how many workers to keep; return its pid. Raises `NoAnswer`, `OrderDeclined`."""
+        return self._ask(AskScale(workers), Accepted).pid
+
+    def recycle(self) -> int:
+        """Tell the supervisor to replace its workers; return its pid. Raises `NoAnswer`, `OrderDeclined`."""
+        return self._ask(AskRecycle(), Accepted).pid
+
     def close(self) -> None:
         """End the conversation."""
         self._context.destroy(linger=0)
@@ -87,4 +121,6 @@ class Remote:
                 letter = self._post.open(self._dealer.recv())
                 if letter is not None and isinstance(letter.body, kind):
                     return letter.body
+                if letter is not None and isinstance(letter.body, Declined):
+                    raise OrderDeclined(letter.body.pid, letter.body.line)
         raise NoAnswer(self._pid, f"no answer within {ANSWER_SECONDS:g} s")

@@ -27,6 +27,8 @@ STATUS_ROWS_MAX = 16
 HINTS_MAX = 6
 # A frame is acted on within this time after it was read, or not at all.
 EXPIRES_MS_DEFAULT = 5_000
+# Each worker is an interpreter of tens of megabytes; more than this on one host is a slip of the finger.
+WORKERS_MAX = 1024
 EVERYBODY = "*"
 # A control plane has one supervisor, so nobody needs to know its id to write to it.
 SUPERVISOR = "supervisor"
@@ -93,6 +95,16 @@ class AskDrain(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     quick: bool
 
 
+class AskScale(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Somebody asks the supervisor for another number of workers."""
+
+    workers: Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)]
+
+
+class AskRecycle(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Somebody asks the supervisor to replace each worker by a new one."""
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One worker, as the supervisor sees it."""
 
@@ -134,7 +146,14 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     pid: _Count
 
 
-Body = Progress | Drain | Hints | AskStatus | AskDrain | Status | Accepted
+class Declined(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The supervisor's answer to an order that it cannot follow any more."""
+
+    pid: _Count
+    line: _Key
+
+
+Body = Progress | Drain | Hints | AskStatus | AskDrain | AskScale | AskRecycle | Status | Accepted | Declined
 
 _KINDS: dict[str, type[Body]] = {
     "progress": Progress,
@@ -142,8 +161,11 @@ _KINDS: dict[str, type[Body]] = {
     "hints": Hints,
     "ask-status": AskStatus,
     "ask-drain": AskDrain,
+    "ask-scale": AskScale,
+    "ask-recycle": AskRecycle,
     "status": Status,
     "accepted": Accepted,
+    "declined": Declined,
 }
 
 
@@ -203,10 +225,16 @@ def _kind(body: Body) -> str:
             return "ask-status"
         case AskDrain():
             return "ask-drain"
+        case AskScale():
+            return "ask-scale"
+        case AskRecycle():
+            return "ask-recycle"
         case Status():
             return "status"
         case Accepted():
             return "accepted"
+        case Declined():
+            return "declined"
         case _:
             assert_never(body)
 

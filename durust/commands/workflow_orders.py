@@ -8,21 +8,27 @@ import click
 
 from durust.commands.desk import Desk, at_desk
 from durust.commands.ids import Done, batches, ids_argument, read_ids
-from durust.commands.options import output_option
+from durust.commands.options import option, output_option
 from durust.model.filters import ListFilter
 from durust.model.status import CANCELLED, TRANSITIONS, Event, Status
 
 
 @click.command()
 @ids_argument
+@option("--children", is_flag=True, help="Also all that they started, what these started, and so on.")
 @output_option
 @at_desk
-def cancel(desk: Desk, ids: tuple[str, ...], output: str | None) -> None:
+def cancel(desk: Desk, ids: tuple[str, ...], children: bool, output: str | None) -> None:
     """Cancel workflows, by their ids or (-) those on standard input; what has ended stays as it is.
 
     Whoever runs one stops at its next operation, within two seconds.
     """
-    _order(desk, ids, desk.client.cancel_workflow, Event.CANCEL, "cancelled", _CANCELLED).tell(output, "workflow")
+
+    def give(able: list[str]) -> None:
+        desk.client.cancel_workflow(able, children=children)
+
+    done = _order(desk, ids, give, Event.CANCEL, "cancelled", _CANCELLED, are_all_able=children)
+    done.tell(output, "workflow")
 
 
 @click.command()
@@ -48,6 +54,8 @@ def _order(
     event: Event,
     verb: str,
     goal: frozenset[Status],
+    *,
+    are_all_able: bool = False,
 ) -> Done:
     """Give an order to many, and tell from their rows before and after what it did."""
     done: list[str] = []
@@ -56,7 +64,8 @@ def _order(
     missing: list[str] = []
     for ids in batches(read_ids(given)):
         before = _states(desk, ids)
-        able = [one for one in ids if before.get(one) in TRANSITIONS[event].sources]
+        sources = before.values() if are_all_able else TRANSITIONS[event].sources
+        able = [one for one in ids if before.get(one) in sources]
         if able:
             give(able)
         after = before | _states(desk, able)
@@ -74,7 +83,7 @@ def _order(
 
 def _has_moved(event: Event, before: Status, after: Status) -> bool:
     """Tell whether an order took; what was resumed may have ended since, and what was to be cancelled, before."""
-    return after is TRANSITIONS[event].target or (event is Event.RESUME and after is not before)
+    return after is not before and (event is Event.RESUME or after is TRANSITIONS[event].target)
 
 
 def _states(desk: Desk, ids: Sequence[str]) -> dict[str, Status]:

@@ -230,6 +230,19 @@ def test_what_was_cancelled_is_resumed(answer: Answer, durust: Durust, provider:
     assert durust("workflow", "cancel", "ended").exit_code == 4
 
 
+def test_children_are_cancelled_on_request(durust: Durust, provider: StateProvider) -> None:
+    commit(provider, finish(make_claimed(provider, "parent")))
+    make_enqueued(provider, "child", parent_id="parent")
+    make_enqueued(provider, "grandchild", parent_id="child")
+
+    alone = durust("workflow", "cancel", "parent")
+    assert row_of(provider, "child").status is Status.ENQUEUED
+    with_children = durust("workflow", "cancel", "parent", "--children")
+
+    assert (alone.exit_code, with_children.exit_code) == (4, 4)
+    assert [row_of(provider, name).status for name in ("child", "grandchild")] == [Status.CANCELLED] * 2
+
+
 def test_nothing_on_standard_input_is_nothing_to_do(answer: Answer, provider: StateProvider) -> None:
     told = answer("workflow", "cancel", "-", stdin="")
 

@@ -20,6 +20,7 @@ from durust.supervisor.plan import (
     State,
     Wanted,
     beating,
+    outdated,
     plan,
     spawn_at,
 )
@@ -274,3 +275,67 @@ def test_a_worker_that_stays_stopped_gives_up_what_it_holds(
     child = make_living(**{"is_stopped": True, **facts})
 
     assert plan(wanted(hang_seconds=hang_seconds), [child], Past(), now=100.0) == actions
+
+
+def test_workers_that_are_too_many_end_in_order() -> None:
+    living = [make_living(index) for index in range(4)]
+
+    assert plan(wanted(2), living, Past(), now=5.0) == [Ask(2), Ask(3)]
+
+
+def test_a_worker_that_was_asked_to_leave_has_its_own_time() -> None:
+    asked = make_living(1, state=State.DRAINING, asked_at=100.0)
+    crew = [make_living(0), asked]
+
+    assert plan(wanted(1), crew, Past(), now=131.9) == []
+    assert plan(wanted(1), crew, Past(), now=132.0) == [Kill(1, "it did not drain within 30 s")]
+
+
+def test_a_worker_that_did_not_hear_that_it_should_leave_gets_a_signal() -> None:
+    crew = [make_living(0), make_living(1, asked_at=100.0)]
+
+    assert plan(wanted(1), crew, Past(), now=101.0) == [Ask(1, by_signal=True)]
+
+
+def test_a_worker_that_leaves_is_wanted_again_only_as_a_new_one() -> None:
+    crew = [make_living(0), make_living(1, state=State.DRAINING, asked_at=100.0)]
+
+    assert plan(wanted(2), crew, Past(), now=101.0) == []
+    assert plan(wanted(2), crew[:1], Past(), now=102.0) == [Spawn(1)]
+
+
+@pytest.mark.parametrize(("workers", "asked"), [(1, [0]), (2, [0]), (4, [0]), (8, [0, 1]), (16, [0, 1, 2, 3])])
+def test_a_quarter_of_the_workers_is_replaced_at_a_time(workers: int, asked: list[int]) -> None:
+    crew = [make_living(index) for index in range(workers)]
+
+    assert plan(wanted(workers, recycle_since=50.0), crew, Past(), now=60.0) == [Ask(index) for index in asked]
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        [],
+        [make_living(0, state=State.STARTING, spawned_at=61.0)],
+        [make_living(0, state=State.DRAINING, asked_at=60.0)],
+    ],
+    ids=["gone", "starting", "draining"],
+)
+def test_the_next_is_replaced_only_when_the_one_before_is_at_work(replaced: list[Living]) -> None:
+    others = [make_living(index) for index in range(1, 4)]
+
+    actions = plan(wanted(4, recycle_since=50.0), [*replaced, *others], Past(), now=62.0)
+
+    assert [action for action in actions if isinstance(action, Ask)] == []
+
+
+def test_new_workers_are_not_replaced_again() -> None:
+    crew = [make_living(0, spawned_at=61.0), make_living(1)]
+
+    assert plan(wanted(2, recycle_since=50.0), crew, Past(), now=62.0) == [Ask(1)]
+    assert outdated(wanted(2, recycle_since=50.0), crew) == [1]
+
+
+def test_an_end_goes_before_a_replacement() -> None:
+    crew = [make_living(0), make_living(1)]
+
+    assert plan(wanted(2, recycle_since=50.0, drain_since=60.0), crew, Past(), now=60.0) == [Ask(0), Ask(1)]
