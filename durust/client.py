@@ -20,6 +20,8 @@ from durust.engine.journal import Journal
 from durust.engine.outpost import Outpost
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument, WorkflowNotFound
+from durust.fork_verbs import AsyncForkVerbs, ForkVerbs
+from durust.forks import Forks
 from durust.handle import WorkflowHandle
 from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
 from durust.model.filters import ListFilter, Scope
@@ -32,6 +34,7 @@ from durust.model.records import QueueRow, WorkflowRow
 from durust.model.schedules import ScheduleDefinition
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
+from durust.order_verbs import AsyncOrderVerbs, OrderVerbs
 from durust.orders import Orders
 from durust.post import Post, demand_sent
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
@@ -45,7 +48,9 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
+class DurableClient(
+    AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs, ForkVerbs, OrderVerbs
+):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -207,26 +212,33 @@ class DurableClient(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, Cen
 
     # Ordering
 
-    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
         """Cancel a workflow by its id, or many by theirs; whoever runs one stops at its next operation.
 
         With *children* also what it started, what these started, and so on; one that is just being started ends too.
-        What has ended stays as it is. Raises `WorkflowNotFound` for one id that does not exist; of many it is passed
-        by.
+        What has ended stays as it is. Return the ids of those that this ended. Raises `WorkflowNotFound` for one id
+        that does not exist; of many it is passed by.
         """
-        Orders(self._outpost.provider, self._outpost.journal).cancel(workflow, children=children)
+        return Orders(self._outpost.provider, self._outpost.journal).cancel(workflow, children=children)
 
     @overload
-    def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
+        self, workflow: str, *, queue: str | QueueDefinition | None = None
+    ) -> WorkflowHandle[Any]: ...
     @overload
-    def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
-    def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+    def resume_workflow(
+        self, workflow: Iterable[str], *, queue: str | QueueDefinition | None = None
+    ) -> list[WorkflowHandle[Any]]: ...
+    def resume_workflow(
+        self, workflow: str | Iterable[str], *, queue: str | QueueDefinition | None = None
+    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
         """Let a workflow that was cancelled or set aside go on behind its last step; return its handle, or all handles.
 
-        What runs, is queued or has a result stays as it is. Raises `WorkflowNotFound` for one id that does not exist;
-        of many it is passed by.
+        It goes back to its queue, or to *queue*. What runs, is queued or has a result stays as it is. Raises
+        `WorkflowNotFound` for one id that does not exist; of many it is passed by.
         """
-        rows = Orders(self._outpost.provider, self._outpost.journal).resume(workflow)
+        name = None if queue is None else _name_of(queue)
+        rows = Orders(self._outpost.provider, self._outpost.journal).resume(workflow, name)
         handles = [self._handle(row.workflow_id) for row in rows]
         return handles[0] if isinstance(workflow, str) else handles
 
@@ -295,6 +307,19 @@ class DurableClient(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, Cen
     def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
         del workflow
         return self._handle(workflow_id)
+
+    def _forks_of(self, asked: str) -> Forks:
+        del asked
+        return Forks(self._outpost.provider, self._outpost.journal)
+
+    def _orders_of(self, asked: str) -> tuple[Orders, Scope]:
+        del asked
+        return Orders(self._outpost.provider, self._outpost.journal), Scope(self._settings.app_name, ())
+
+    def _fitting_queue(self, queue: str | QueueDefinition, options: WorkflowOptions) -> str:
+        name = _name_of(queue)
+        check_fit(self._known().get(name), options)
+        return name
 
     def _queued(
         self,
@@ -405,12 +430,15 @@ class AsyncDurableClient(
     AsyncReadingVerbs,
     AsyncCensusVerbs,
     AsyncMessageVerbs,
+    AsyncForkVerbs,
+    AsyncOrderVerbs,
 ):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     def __init__(self, client: DurableClient) -> None:
         self._client = self._blocking = self._scheduling = self._reading = client
         self._sending = self._census = self._marking = client
+        self._forking = self._ordering = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -489,17 +517,23 @@ class AsyncDurableClient(
         write = await asyncio.to_thread(lend, destination_id, message, topic, idempotency_key)
         demand_sent(await borrowed.asend(connection, write))
 
-    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
         """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
-        await asyncio.to_thread(self._client.cancel_workflow, workflow, children=children)
+        return await asyncio.to_thread(self._client.cancel_workflow, workflow, children=children)
 
     @overload
-    async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    async def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
+        self, workflow: str, *, queue: str | QueueDefinition | None = None
+    ) -> WorkflowHandle[Any]: ...
     @overload
-    async def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
-    async def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+    async def resume_workflow(
+        self, workflow: Iterable[str], *, queue: str | QueueDefinition | None = None
+    ) -> list[WorkflowHandle[Any]]: ...
+    async def resume_workflow(
+        self, workflow: str | Iterable[str], *, queue: str | QueueDefinition | None = None
+    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
         """Let a workflow that was cancelled or set aside go on, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._client.resume_workflow(workflow))
+        return await asyncio.to_thread(lambda: self._client.resume_workflow(workflow, queue=queue))
 
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""

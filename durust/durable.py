@@ -30,15 +30,18 @@ from durust.errors import (
     NotLaunched,
     WorkflowNotFound,
 )
+from durust.fork_verbs import AsyncForkVerbs, ForkVerbs
+from durust.forks import Forks
 from durust.handle import WorkflowHandle, ensure_no_loop
 from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
 from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
-from durust.model.queues import check_fit
+from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import Purged, VersionRow, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.schedules import ScheduleDefinition
+from durust.order_verbs import AsyncOrderVerbs, OrderVerbs
 from durust.orders import Orders
 from durust.post import Post
 from durust.queue import WorkflowQueue
@@ -58,7 +61,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DurableEngine(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs):
+class DurableEngine(
+    AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs, ForkVerbs, OrderVerbs
+):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -378,31 +383,39 @@ class DurableEngine(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, Cen
         names = {row.workflow_id: row.name for row in rows}
         return [starter.handle(workflow_id, self._registry.find(names.get(workflow_id, ""))) for workflow_id in ids]
 
-    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
         """Cancel a workflow by its id, or many by theirs; with *children* also what it started, and so on.
 
         What is queued or waits never runs. What runs records nothing any more and stops at its next operation, an async
         workflow also within a step or a wait. What has ended stays as it is, and with *children* those that it started
-        end all the same; a child that is just being started ends too.
+        end all the same; a child that is just being started ends too. Return the ids of those that this ended.
         Raises `WorkflowNotFound` for one id that does not exist; of many it is passed by.
         """
         engine = self._live("cancel_workflow")
-        Orders(engine.provider, engine.journal).cancel(workflow, children=children)
+        return Orders(engine.provider, engine.journal).cancel(workflow, children=children)
 
     @overload
-    def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
+        self, workflow: str, *, queue: str | WorkflowQueue | None = None
+    ) -> WorkflowHandle[Any]: ...
     @overload
-    def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
-    def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+    def resume_workflow(
+        self, workflow: Iterable[str], *, queue: str | WorkflowQueue | None = None
+    ) -> list[WorkflowHandle[Any]]: ...
+    def resume_workflow(
+        self, workflow: str | Iterable[str], *, queue: str | WorkflowQueue | None = None
+    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
         """Let a workflow that was cancelled or set aside go on behind its last step; return its handle, or all handles.
 
-        It goes back to its queue with its attempts and its deadline forgotten; a timeout counts anew from its next
-        start. A delayed one is queued before its time. What runs, is queued or has a result stays as it is.
-        Raises `WorkflowNotFound` for one id that does not exist; of many it is passed by.
+        It goes back to its queue, or to *queue*, with its attempts and its deadline forgotten; a timeout counts anew
+        from its next start. A delayed one is queued before its time. What runs, is queued or has a result stays as it
+        is.
+        Raises `QueueNotFound`, and `WorkflowNotFound` for one id that does not exist; of many it is passed by.
         """
         engine = self._live("resume_workflow")
         starter = Starter(engine)
-        rows = Orders(engine.provider, engine.journal).resume(workflow)
+        name = None if queue is None else starter.queue_name(queue, [])
+        rows = Orders(engine.provider, engine.journal).resume(workflow, name)
         handles = [starter.handle(row.workflow_id, self._registry.find(row.name)) for row in rows]
         return handles[0] if isinstance(workflow, str) else handles
 
@@ -539,6 +552,18 @@ class DurableEngine(AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, Cen
     def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
         return Starter(self._live("schedules")).handle(workflow_id, self._registry.find(workflow))
 
+    def _forks_of(self, asked: str) -> Forks:
+        engine = self._live(asked)
+        return Forks(engine.provider, engine.journal)
+
+    def _orders_of(self, asked: str) -> tuple[Orders, Scope]:
+        engine = self._live(asked)
+        return Orders(engine.provider, engine.journal), engine.scope()
+
+    def _fitting_queue(self, queue: str | QueueDefinition, options: WorkflowOptions) -> str:
+        name = queue.name if isinstance(queue, QueueDefinition) else queue
+        return Starter(self._live("fork_workflow")).queue_name(name, [options])
+
     def _declare(self, engine: Engine) -> None:
         """Bring the stored schedules to what the workflows say."""
         declared = [(one.name, one.schedule) for one in self._registry.definitions() if one.schedule is not None]
@@ -601,12 +626,15 @@ class AsyncDurableEngine(
     AsyncReadingVerbs,
     AsyncCensusVerbs,
     AsyncMessageVerbs,
+    AsyncForkVerbs,
+    AsyncOrderVerbs,
 ):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     def __init__(self, engine: DurableEngine) -> None:
         self._engine = self._blocking = self._scheduling = self._reading = engine
         self._sending = self._census = self._marking = engine
+        self._forking = self._ordering = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine
@@ -705,17 +733,23 @@ class AsyncDurableEngine(
         """Resume, now, what processes of this host left behind that are gone, as the blocking twin does."""
         return await asyncio.to_thread(self._engine.recover)
 
-    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> None:
+    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
         """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
-        await asyncio.to_thread(self._engine.cancel_workflow, workflow, children=children)
+        return await asyncio.to_thread(self._engine.cancel_workflow, workflow, children=children)
 
     @overload
-    async def resume_workflow(self, workflow: str) -> WorkflowHandle[Any]: ...  # type: ignore[overload-overlap]  # a text comes first
+    async def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
+        self, workflow: str, *, queue: str | WorkflowQueue | None = None
+    ) -> WorkflowHandle[Any]: ...
     @overload
-    async def resume_workflow(self, workflow: Iterable[str]) -> list[WorkflowHandle[Any]]: ...
-    async def resume_workflow(self, workflow: str | Iterable[str]) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
+    async def resume_workflow(
+        self, workflow: Iterable[str], *, queue: str | WorkflowQueue | None = None
+    ) -> list[WorkflowHandle[Any]]: ...
+    async def resume_workflow(
+        self, workflow: str | Iterable[str], *, queue: str | WorkflowQueue | None = None
+    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
         """Let a workflow that was cancelled or set aside go on, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._engine.resume_workflow(workflow))
+        return await asyncio.to_thread(lambda: self._engine.resume_workflow(workflow, queue=queue))
 
     async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
         """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""

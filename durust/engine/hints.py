@@ -13,8 +13,10 @@ from durust.model.writes import (
     CalledOff,
     CancelWorkflow,
     DebounceWorkflow,
+    DeleteWorkflow,
     ExpireWorkflow,
     FinishWorkflow,
+    ForkWorkflow,
     Outcome,
     Recorded,
     ResumeWorkflow,
@@ -52,7 +54,9 @@ def hint_of(write: Write, outcome: Outcome) -> Hint | None:
             return Hint("queue", start.queue or INTERNAL_QUEUE)
         case FinishWorkflow() | ExpireWorkflow(), Recorded():
             return Hint("workflow")
-        case CancelWorkflow(workflow_id), Recorded():
+        case ForkWorkflow(queue=queue), Recorded():
+            return Hint("queue", queue or INTERNAL_QUEUE)
+        case CancelWorkflow(workflow_id) | DeleteWorkflow(workflow_id), Recorded():
             return Hint("cancel", workflow_id)
         case ResumeWorkflow() | SetDelay(delay_seconds=0), Recorded():
             # Back to its queue, which only its row knows.

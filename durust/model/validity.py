@@ -26,6 +26,7 @@ _INT4_FIELDS = frozenset(
     {
         "place",
         "after",
+        "start_place",
         "priority",
         "worker_concurrency",
         "global_concurrency",

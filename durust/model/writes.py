@@ -235,6 +235,42 @@ class ResumeWorkflow:
     """
 
     workflow_id: str
+    queue: str | None = None
+    """Where it is queued, in place of where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorkflow:
+    """Queue a new workflow that has what another one recorded before a place: its steps, events and stream entries.
+
+    Of a source that runs it has what stands at that moment. It keeps the source's inputs, version, attributes and
+    user, but no deadline, timeout, priority or deduplication id. Answers `Recorded`, also for a repeated write,
+    `Existing` when the new id is taken, or `Missing` when there is no source.
+    """
+
+    workflow_id: str
+    """The source."""
+    fork_id: str
+    start_place: int
+    """The first place that the new workflow comes to without a record."""
+    creator: str
+    """Unique for this fork: a retry of the same write carries the same one."""
+    app_version: str | None = None
+    queue: str | None = None
+    partition_key: str | None = None
+    timeout_ms: int | None = None
+    children: tuple[tuple[str, str], ...] = ()
+    """Pairs of a child that the source started and the workflow that stands for it in the fork."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteWorkflow:
+    """Remove a workflow, whatever it does, with all that is its own; a run of it is refused its next write.
+
+    What it holds of its queue's budget ends when its body does. Answers `Recorded`, or `Missing`.
+    """
+
+    workflow_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +453,8 @@ APPLY_ORDER: tuple[type, ...] = (
     ExpireWorkflow,
     CancelWorkflow,
     ResumeWorkflow,
+    ForkWorkflow,
+    DeleteWorkflow,
     AdoptWorkflows,
     Beat,
     DrainExecutor,
@@ -439,6 +477,8 @@ Write = (
     | EndGrants
     | CancelWorkflow
     | ResumeWorkflow
+    | ForkWorkflow
+    | DeleteWorkflow
     | RegisterExecutor
     | Beat
     | DrainExecutor

@@ -53,7 +53,7 @@ class Past:
     """What a new execution has to repeat before it does anything new."""
 
     begun_ms: int
-    """When the first execution that left a record was claimed."""
+    """When the first execution that left a record was claimed, of a fork its source's."""
     now_ms: int
     """The time at this claim, which is never before anything that was written, whatever the database's clock did."""
     order: tuple[CameBack | WentOn, ...]
@@ -78,10 +78,20 @@ def recollect(claimed: Claimed) -> Past:
     now_ms = max(claimed.now_ms, went_on[-1].at_ms) if went_on else claimed.now_ms
     events: list[CameBack | WentOn] = [*_came_back(claimed.history, now_ms), *went_on]
     return Past(
-        begun_ms=max(claimed.created_at_ms, _claimed_ms(executions[0])),
+        begun_ms=_begun_ms(claimed, executions[0]),
         now_ms=now_ms,
         order=tuple(sorted(events, key=lambda event: event.key)),
     )
+
+
+def _begun_ms(claimed: Claimed, first: str) -> int:
+    """Return when the *first* execution was claimed.
+
+    A direct start does not know its time and began when the row was made. Not so where the records are older than the
+    row: then another library forked it, which keeps no claims, and what is known is when its first step began.
+    """
+    starts = (record.started_at_ms for record in claimed.history if record.started_at_ms is not None)
+    return _claimed_ms(first) or min([claimed.created_at_ms, *starts])
 
 
 def _came_back(history: Iterable[Checkpoint], now_ms: int) -> Iterable[CameBack]:

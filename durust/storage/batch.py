@@ -32,6 +32,7 @@ from durust.model.writes import (
     CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
+    DeleteWorkflow,
     Diverged,
     DrainExecutor,
     Duplicate,
@@ -40,6 +41,7 @@ from durust.model.writes import (
     ExpireWorkflow,
     Fenced,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     HistoryLost,
     Missing,
@@ -213,6 +215,8 @@ def _classify(run: Run, unanswered: Group) -> Answers:
         ]
         found = [(*parent, *child) for parent, child in zip(*run(calls), strict=True)]
         answers |= _explained(children, found, _explain_child)
+    if forks := [item for item in unanswered if isinstance(item[1], ForkWorkflow)]:
+        answers |= _explain_forks(run, forks)
     for index, write in unanswered:
         if isinstance(write, StoreSchedule):
             answers |= _explain_store(run, index, write)
@@ -221,6 +225,24 @@ def _classify(run: Run, unanswered: Group) -> Answers:
 
 def _is_cascade(write: Write) -> bool:
     return isinstance(write, CancelWorkflow) and write.children
+
+
+def _explain_forks(run: Run, forks: Group) -> Answers:
+    """Answer what has the id of each fork, or that its source is missing; of the others nothing, to send them again."""
+    made, sources = run(
+        [
+            Call(SQL.classify_starts, columns.classify_ids(write.fork_id for _, write in forks)),
+            Call(SQL.classify_starts, columns.classify_ids(write.workflow_id for _, write in forks)),
+        ]
+    )
+    answers: Answers = {}
+    for (index, write), (_, _, *record), (_, _, source, *_) in zip(forks, made, sources, strict=True):
+        if record[0] is not None:
+            standing = rows.workflow(record)
+            answers[index] = RECORDED if standing.creator == write.creator else Existing(standing)
+        elif source is None:
+            answers[index] = Missing()
+    return answers
 
 
 def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
@@ -396,6 +418,18 @@ def _children(found: Group, results: Results) -> Answers:
     return {
         index: Recorded(workflow_id=came_back[key]) for index, write in found if (key := _place_of(write)) in came_back
     }
+
+
+def _forked(found: Group, results: Results) -> Answers:
+    """Answer the forks that were made."""
+    made = {row[0] for row in results[0]}
+    return {index: RECORDED for index, write in found if write.fork_id in made}
+
+
+def _deleted(found: Group, results: Results) -> Answers:
+    """Answer the removals: what was not there is missing."""
+    came_back = {row[0] for row in results[1]}
+    return {index: RECORDED if write.workflow_id in came_back else Missing() for index, write in found}
 
 
 def _by_place(found: Group, results: Results) -> Answers:
@@ -770,6 +804,19 @@ _KINDS: dict[type, _Kind] = {
         key=lambda write: write.workflow_id,
         calls=lambda writes: [Call(SQL.resume_workflows, columns.resume_workflows(writes))],
         read=_moved,
+    ),
+    ForkWorkflow: _Kind(
+        key=lambda write: write.fork_id,
+        calls=lambda writes: [Call(SQL.fork_workflows, columns.fork_workflows(writes))],
+        read=_forked,
+    ),
+    DeleteWorkflow: _Kind(
+        key=lambda write: write.workflow_id,
+        calls=lambda writes: [
+            Call(SQL.lock_doomed, columns.delete_workflows(writes)),
+            Call(SQL.delete_workflows, columns.delete_workflows(writes)),
+        ],
+        read=_deleted,
     ),
     Beat: _Kind(
         key=None,

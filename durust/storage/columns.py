@@ -21,9 +21,11 @@ from durust.model.writes import (
     ChainedWrite,
     DebounceWorkflow,
     DeleteQueue,
+    DeleteWorkflow,
     DrainExecutor,
     ExpireWorkflow,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     ParkWorkflow,
     PauseQueue,
@@ -348,8 +350,35 @@ def cancel_workflows(writes: Sequence[CancelWorkflow]) -> Params:
 
 
 def resume_workflows(writes: Sequence[ResumeWorkflow]) -> Params:
-    """Return the ids of workflows to queue again."""
-    return {"ids": texts(write.workflow_id for write in writes), "internal": INTERNAL_QUEUE}
+    """Return the columns of workflows to queue again."""
+    return {
+        "ids": texts(write.workflow_id for write in writes),
+        "queues": texts(write.queue for write in writes),
+        "internal": INTERNAL_QUEUE,
+    }
+
+
+def fork_workflows(writes: Sequence[ForkWorkflow]) -> Params:
+    """Return the columns of forks, and of the children that others stand for in them."""
+    children = [(write.fork_id, old, new) for write in writes for old, new in write.children]
+    return {
+        "ids": texts(write.workflow_id for write in writes),
+        "forks": texts(write.fork_id for write in writes),
+        "places": numbers(write.start_place for write in writes),
+        "creators": texts(write.creator for write in writes),
+        "versions": texts(write.app_version for write in writes),
+        "queues": texts(write.queue or INTERNAL_QUEUE for write in writes),
+        "partitions": texts(write.partition_key for write in writes),
+        "timeouts": numbers(write.timeout_ms for write in writes),
+        "child_forks": texts(fork for fork, _, _ in children),
+        "child_olds": texts(old for _, old, _ in children),
+        "child_news": texts(new for _, _, new in children),
+    }
+
+
+def delete_workflows(writes: Sequence[DeleteWorkflow]) -> Params:
+    """Return the ids of workflows to remove."""
+    return {"ids": texts(write.workflow_id for write in writes)}
 
 
 def beat(write: Beat) -> Params:
@@ -399,9 +428,14 @@ def classify_starts(writes: Sequence[StartWorkflow]) -> Params:
 
 def classify_moves(writes: Sequence[CancelWorkflow | ResumeWorkflow | SetDelay]) -> Params:
     """Return the columns that ask, as for starts, what stands for cancels, resumes and new delays."""
-    nothing = texts(None for _ in writes)
-    ids = texts(write.workflow_id for write in writes)
-    return {"ids": ids, "queues": nothing, "dedups": nothing, "executors": nothing}
+    return classify_ids(write.workflow_id for write in writes)
+
+
+def classify_ids(workflow_ids: Iterable[str]) -> Params:
+    """Return the columns that ask, as for starts, for the rows of those ids alone."""
+    ids = list(workflow_ids)
+    nothing = texts(None for _ in ids)
+    return {"ids": texts(ids), "queues": nothing, "dedups": nothing, "executors": nothing}
 
 
 def scope(of: Scope) -> Params:

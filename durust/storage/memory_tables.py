@@ -30,6 +30,7 @@ from durust.model.writes import (
     ChainedWrite,
     DebounceWorkflow,
     DeleteQueue,
+    DeleteWorkflow,
     Diverged,
     DrainExecutor,
     Duplicate,
@@ -38,6 +39,7 @@ from durust.model.writes import (
     ExpireWorkflow,
     Fenced,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     HistoryLost,
     Missing,
@@ -65,6 +67,7 @@ from durust.model.writes import (
     Write,
     taken,
 )
+from durust.storage import memory_forks
 from durust.storage.memory_messages import Messages, consume, lost, send, unread
 from durust.storage.memory_schedules import ScheduleTable
 from durust.storage.retries import own_retry
@@ -177,6 +180,10 @@ class Tables:
                 return self._cancel(write)
             case ResumeWorkflow():
                 return self._resume(write)
+            case ForkWorkflow():
+                return self._fork(write)
+            case DeleteWorkflow():
+                return self._delete(write)
             case RegisterExecutor():
                 return self._register(write)
             case Beat():
@@ -532,6 +539,7 @@ class Tables:
         if row.status not in TRANSITIONS[Event.RESUME].sources:
             return Existing(bare(row))
         self.waits.pop(write.workflow_id, None)
+        self.workflows[write.workflow_id] = replace(row, queue=write.queue or row.queue)
         self._disown(
             write.workflow_id,
             Event.RESUME,
@@ -544,6 +552,56 @@ class Tables:
             output=None,
             error=None,
         )
+        return Recorded()
+
+    def _fork(self, write: ForkWorkflow) -> Outcome:
+        source, taken_by = self.workflows.get(write.workflow_id), self.workflows.get(write.fork_id)
+        if taken_by is not None:
+            return Recorded() if taken_by.creator == write.creator else Existing(bare(taken_by))
+        if source is None:
+            return Missing()
+        self.workflows[write.workflow_id] = replace(source, was_forked_from=True)
+        self.workflows[write.fork_id] = replace(
+            source,
+            workflow_id=write.fork_id,
+            status=ENQUEUED,
+            queue=write.queue or INTERNAL_QUEUE,
+            priority=0,
+            dedup_id=None,
+            executor_id=None,
+            token=None,
+            creator=write.creator,
+            app_version=write.app_version or source.app_version,
+            attempts=0,
+            created_at_ms=self.now_ms,
+            updated_at_ms=self.now_ms,
+            started_at_ms=None,
+            completed_at_ms=None,
+            delay_until_ms=None,
+            timeout_ms=write.timeout_ms,
+            deadline_ms=None,
+            partition_key=write.partition_key,
+            schedule_name=None,
+            parent_id=None,
+            forked_from=write.workflow_id,
+            was_forked_from=False,
+            output=None,
+            error=None,
+        )
+        made = memory_forks.steps(
+            self.history.get(write.workflow_id, {}), write.start_place, source.created_at_ms, write.children
+        )
+        past_events = memory_forks.events(self.event_history.get(write.workflow_id, {}), made)
+        self.history[write.fork_id] = made
+        self.event_history[write.fork_id] = past_events
+        self.events[write.fork_id] = memory_forks.latest(past_events)
+        self.streams[write.fork_id] = memory_forks.streams(self.streams.get(write.workflow_id, {}), made)
+        return Recorded()
+
+    def _delete(self, write: DeleteWorkflow) -> Outcome:
+        if write.workflow_id not in self.workflows:
+            return Missing()
+        self.forget(write.workflow_id)
         return Recorded()
 
     def call_off(self, workflow_id: str, event: Event) -> None:

@@ -29,6 +29,7 @@ from durust.model.writes import (
     CancelWorkflow,
     DebounceWorkflow,
     DeleteQueue,
+    DeleteWorkflow,
     Diverged,
     DrainExecutor,
     Duplicate,
@@ -37,6 +38,7 @@ from durust.model.writes import (
     ExpireWorkflow,
     Fenced,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     HistoryLost,
     Missing,
@@ -63,7 +65,15 @@ from durust.model.writes import (
     Write,
     taken,
 )
-from durust.storage import debounces, rows, sqlite_messages, sqlite_schedules, statements
+from durust.storage import (
+    debounces,
+    rows,
+    sqlite_forks,
+    sqlite_messages,
+    sqlite_removals,
+    sqlite_schedules,
+    statements,
+)
 from durust.storage.links import Param, Row
 from durust.storage.retries import own_retry
 from durust.storage.statements import Statement
@@ -314,7 +324,7 @@ def _cancel(transaction: Transaction, write: CancelWorkflow) -> Outcome:
 
 
 def _resume(transaction: Transaction, write: ResumeWorkflow) -> Outcome:
-    values = {"id": write.workflow_id, "internal": INTERNAL_QUEUE}
+    values: dict[str, Param] = {"id": write.workflow_id, "queue": write.queue, "internal": INTERNAL_QUEUE}
     if not transaction.change(SQL.resume_workflows, values):
         return _unmoved(transaction, write.workflow_id)
     transaction.change(SQL.forget_waits, values)
@@ -585,6 +595,8 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     ExpireWorkflow: _expire,
     CancelWorkflow: _cancel,
     ResumeWorkflow: _resume,
+    ForkWorkflow: sqlite_forks.fork,
+    DeleteWorkflow: sqlite_removals.delete,
     Beat: _beat,
     DrainExecutor: _drain,
     Retire: _retire,

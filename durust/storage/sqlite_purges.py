@@ -11,19 +11,7 @@ from durust.storage.links import Param, Row
 from durust.storage.portions import portion
 from durust.storage.sqlite_batch import SQL, Transaction
 from durust.storage.sqlite_claims import scope_params
-
-# What belongs to a workflow, the workflow itself last.
-PARTS = (
-    SQL.purge_steps,
-    SQL.purge_inputs,
-    SQL.purge_outputs,
-    SQL.purge_events,
-    SQL.purge_past_events,
-    SQL.purge_streams,
-    SQL.purge_messages,
-    SQL.purge_waits,
-    SQL.purge_workflows,
-)
+from durust.storage.sqlite_removals import PARTS
 
 
 def params(request: PurgeRequest) -> dict[str, Param]:

@@ -17,8 +17,10 @@ from durust.model.writes import (
     Beat,
     CancelWorkflow,
     DebounceWorkflow,
+    DeleteWorkflow,
     ExpireWorkflow,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     Outcome,
     ParkWorkflow,
@@ -256,6 +258,16 @@ def cancel(workflow_id: str, *, children: bool = False) -> CancelWorkflow:
 def resume(workflow_id: str) -> ResumeWorkflow:
     """Return the write that queues a workflow again."""
     return ResumeWorkflow(workflow_id)
+
+
+def fork(workflow_id: str, fork_id: str, place: int, **fields: Any) -> ForkWorkflow:
+    """Return the write that forks a workflow at a place."""
+    return ForkWorkflow(workflow_id, fork_id, place, **({"creator": clock.random_token()} | fields))
+
+
+def delete(workflow_id: str) -> DeleteWorkflow:
+    """Return the write that removes a workflow."""
+    return DeleteWorkflow(workflow_id)
 
 
 def sweep(

@@ -17,6 +17,7 @@ from durust.storage.memory import InMemoryProvider
 from durust.storage.postgres import PostgresProvider
 from durust.storage.provider import StateProvider
 from durust.storage.sqlite import SqliteProvider
+from tests.conformance.belongings import Belongings
 from tests.support.server import MakeDatabase
 
 PROVIDERS = ["memory", "sqlite", "postgres"]
@@ -97,6 +98,12 @@ def rewriter(url: str, provider: StateProvider) -> Rewrite:
                 )
 
     return change
+
+
+@pytest.fixture
+def belongings(url: str, provider: StateProvider) -> Belongings:
+    """Return a door to what belongs to workflows."""
+    return Belongings(url, provider)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from durust.model.writes import (
     ExpireWorkflow,
     Fenced,
     FinishWorkflow,
+    ForkWorkflow,
     HandBack,
     HistoryLost,
     Outcome,
@@ -50,6 +51,7 @@ from tests.conformance.builders import (
     LONG_SECONDS,
     cancel,
     commit,
+    delete,
     expire,
     finish,
     hand_back,
@@ -107,7 +109,7 @@ class Walk:
                 [self.batch] * 5
                 + [self.claim] * 4
                 + [self.sweep] * 2
-                + [self.lapse, self.pass_time, self.run_out, self.adopt]
+                + [self.lapse, self.pass_time, self.run_out, self.adopt, self.fork, self.remove]
             )
             operation()
             self.compare("rows", *(self.state(side) for side in self.sides))
@@ -332,6 +334,25 @@ class Walk:
         write = AdoptWorkflows(self.app, (), ids, versions)
         self.trace.append(f"adopt {write}")
         self.compare("adoptions", *(commit(side.provider, write) for side in self.sides))
+
+    def fork(self) -> None:
+        # Apart, because other writes of one batch could be about what the fork makes only later.
+        sources = (*self.workflows, f"{self.seed}-unknown")
+        first = len(self.workflows)
+        writes = [
+            ForkWorkflow(self.random.choice(sources), f"{self.seed}-{number:04}", self.random.randint(1, 5), "forker")
+            for number in range(first, first + 2)
+        ]
+        self.workflows += [write.fork_id for write in writes]
+        self.trace.append(f"fork {writes}")
+        self.compare("forks", *(commit(side.provider, *writes, writes[0]) for side in self.sides))
+
+    def remove(self) -> None:
+        # Apart, because what stands in the way of a start is gone when a batch that removes it is over.
+        ids = self.random.sample(self.workflows, min(2, len(self.workflows)))
+        writes = [delete(workflow_id) for workflow_id in (*ids, f"{self.seed}-unknown")]
+        self.trace.append(f"remove {ids}")
+        self.compare("removals", *(commit(side.provider, *writes) for side in self.sides))
 
     def lapse(self) -> None:
         living = [row.executor_id for row in self.sides[0].provider.executors(ExecutorQuery())]

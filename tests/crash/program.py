@@ -24,7 +24,7 @@ from durust.model.schedules import utc_text
 from durust.storage.opening import open_provider
 from tests.crash.ledger import Entry, Ledger
 
-ID, PAST = "crash", "past"
+ID, PAST, SOURCE = "crash", "past", "source"
 QUEUE = durust.WorkflowQueue("crash")
 # Whoever is killed holds its only share, and nobody else could run anything if that stood for ever.
 NARROW = durust.WorkflowQueue("narrow", global_concurrency=1)
@@ -261,6 +261,34 @@ def cancel(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
         client.cancel_workflow(ID)
 
 
+def start_source(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Start what is to be forked."""
+    _tell(engine.run_workflow(name, kind, options=durust.WorkflowOptions(workflow_id=SOURCE)))
+
+
+def cancel_source(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Let nobody go on with what is to be forked."""
+    with durust.DurableClient() as client:
+        client.cancel_workflow(SOURCE)
+
+
+def fork(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Make the workflow a fork of the other one, behind the two steps that are recorded there."""
+    with durust.DurableClient() as client:
+        client.fork_workflow(SOURCE, 3, workflow_id=ID)
+
+
+def remove(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Delete the other workflow, whole."""
+    with durust.DurableClient() as client:
+        client.delete_workflow(PAST)
+    provider = open_provider()
+    left = provider.workflows(ListFilter(workflow_ids=[PAST])), provider.history([PAST])[PAST]
+    provider.close()
+    if left != ([], ()):
+        raise SystemExit(f"left behind: {left}")
+
+
 def resume(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
     """Resume the workflow if it was cancelled, and wait for its end."""
     try:
@@ -334,13 +362,17 @@ ROLES = {
     "run out": run_out,
     "cancel": cancel,
     "resume": resume,
+    "start source": start_source,
+    "cancel source": cancel_source,
+    "fork": fork,
+    "remove": remove,
     "plan": plan,
     "adopt": adopt,
     "tick": tick,
     "idle": idle,
 }
-ASKING = {"cancel", "administer", "advance"}
-SERVING = {"work", "start", "drain", "past", "run out", "resume", "tick"}
+ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove"}
+SERVING = {"work", "start", "start source", "drain", "past", "run out", "resume", "tick"}
 TOOLS = {"purge": purge, "upgrade": upgrade}
 
 

@@ -72,6 +72,12 @@ OWN = {
     "store_outputs",
     "store_version_workflows",
     "store_waits",
+    "mark_forked",
+    "fork_inputs",
+    "fork_steps",
+    "fork_past_events",
+    "fork_events",
+    "fork_streams",
 }
 # Values with which a plan is asked for; all others may be NULL.
 VALUES = {"limit": 10, "offset": 0, "ids": '["a"]', "queues": '["a"]', "names": "[]", "known": "[]", "states": "[]"}

@@ -1296,10 +1296,10 @@ select t.root, t.id
 -- name: resume_workflows
 -- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
 with pick as materialized (
-    select i.id
+    select i.id, i.queue
       from (
-           select i.id
-             from unnest(%(ids)s::text[]) as i(id)
+           select i.id, i.queue
+             from unnest(%(ids)s::text[], %(queues)s::text[]) as i(id, queue)
             order by i.id) i
      cross join lateral (
            select s.status
@@ -1314,12 +1314,143 @@ with pick as materialized (
     delete from dbos.workflow_output o using pick p where o.workflow_uuid = p.id
 )
 update dbos.workflow_status w
-   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), executor_id = null, owner_xid = null,
-       recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null, started_at_epoch_ms = null,
-       delay_until_epoch_ms = null, completed_at = null, rate_limited = false, output = null, error = null,
+   set status = 'ENQUEUED', queue_name = coalesce(p.queue, w.queue_name, %(internal)s), executor_id = null,
+       owner_xid = null, recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null,
+       started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = null, rate_limited = false,
+       output = null, error = null,
        updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
   from pick p
  where w.workflow_uuid = p.id
+returning w.workflow_uuid
+
+-- name: fork_workflows
+-- The source is read as it stands on the locked row; what it recorded is read in this one snapshot, so of a source that
+-- runs it is what had committed at one moment. An event or a stream entry goes along only with the record of its step:
+-- the fork makes the others again. The latest value of an event is that of the history before the place. A first
+-- execution that was started directly has no time in its claim; here it gets the source's, whose it was. The entries
+-- of a stream are counted anew, because those that stay behind may stand between them.
+with input as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(forks)s::text[], %(places)s::integer[], %(creators)s::text[], %(versions)s::text[],
+           %(queues)s::text[], %(partitions)s::text[], %(timeouts)s::bigint[]) with ordinality
+           as i(id, fork, place, creator, version, queue, partition, timeout, number)
+), child as materialized (
+    select i.fork, i.old, i.new
+      from unnest(%(child_forks)s::text[], %(child_olds)s::text[], %(child_news)s::text[]) as i(fork, old, new)
+), source as materialized (
+    select i.*, w.*
+      from (select i.* from input i order by i.id) i
+     cross join lateral (
+           select s.name, s.class_name, s.config_name, s.authenticated_user, s.assumed_role, s.authenticated_roles,
+                  s.request, s.inputs, s.serialization, s.application_version, s.application_id, s.application_name,
+                  s.attributes, s.created_at
+             from dbos.workflow_status s
+            where s.workflow_uuid = i.id
+           offset 0
+              for no key update) w
+), moment as materialized (
+    select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms
+), forked as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, class_name, config_name, authenticated_user, assumed_role, authenticated_roles,
+        request, serialization, application_version, application_id, application_name, attributes, queue_name,
+        queue_partition_key, priority, workflow_timeout_ms, forked_from, creator_xid, recovery_attempts, created_at,
+        updated_at)
+    select s.fork, 'ENQUEUED', s.name, s.class_name, s.config_name, s.authenticated_user, s.assumed_role,
+           s.authenticated_roles, s.request, s.serialization, coalesce(s.version, s.application_version),
+           s.application_id, s.application_name, s.attributes, s.queue, s.partition, 0, s.timeout, s.id, s.creator, 0,
+           m.ms, m.ms
+      from source s
+     cross join moment m
+     order by s.number
+        on conflict do nothing
+    returning workflow_uuid
+), made as materialized (
+    select s.* from source s where s.fork in (select f.workflow_uuid from forked f)
+), marked as (
+    update dbos.workflow_status w
+       set was_forked_from = true
+     where w.workflow_uuid in (select m.id from made m) and not w.was_forked_from
+), inputs as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select m.fork, coalesce(i.inputs, m.inputs)
+      from made m
+      left join dbos.workflow_input i on i.workflow_uuid = m.id
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+), step as materialized (
+    select m.fork, o.function_id, o.function_name, o.output, o.error,
+           coalesce(c.new, o.child_workflow_id) as child, o.started_at_epoch_ms, o.completed_at_epoch_ms,
+           o.serialization, o.application_name,
+           case when starts_with(o.durust_claim, '0000000000000000')
+                then lpad(to_hex(m.created_at * 1000), 16, '0') || substr(o.durust_claim, 17)
+                else o.durust_claim end as claim
+      from made m
+      join dbos.operation_outputs o on o.workflow_uuid = m.id and o.function_id < m.place
+      left join child c on c.fork = m.fork and c.old = o.child_workflow_id
+), steps as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, output, error, child_workflow_id, started_at_epoch_ms,
+        completed_at_epoch_ms, serialization, application_name, durust_claim)
+    select s.fork, s.function_id, s.function_name, s.output, s.error, s.child, s.started_at_epoch_ms,
+           s.completed_at_epoch_ms, s.serialization, s.application_name, s.claim
+      from step s
+), event as materialized (
+    select m.fork, h.function_id, h.key, h.value, h.serialization
+      from made m
+      join dbos.workflow_events_history h on h.workflow_uuid = m.id and h.function_id < m.place
+     where exists (select from step s where s.fork = m.fork and s.function_id = h.function_id)
+), past_events as (
+    insert into dbos.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+    select e.fork, e.function_id, e.key, e.value, e.serialization from event e
+), events as (
+    insert into dbos.workflow_events (workflow_uuid, key, value, serialization)
+    select distinct on (e.fork, e.key) e.fork, e.key, e.value, e.serialization
+      from event e
+     order by e.fork, e.key, e.function_id desc
+), streams as (
+    insert into dbos.streams (workflow_uuid, key, value, "offset", function_id, serialization)
+    select m.fork, s.key, s.value, row_number() over (partition by m.fork, s.key order by s."offset") - 1,
+           s.function_id, s.serialization
+      from made m
+      join dbos.streams s on s.workflow_uuid = m.id and s.function_id < m.place
+     where exists (select from step o where o.fork = m.fork and o.function_id = s.function_id)
+)
+select m.fork from made m
+
+-- name: lock_doomed
+-- First of two statements: who writes to one of these has committed before the second one looks, and whoever comes
+-- later finds no row. A record that committed in between would outlive its workflow, and be the history of the next one
+-- of its id.
+select w.workflow_uuid
+  from dbos.workflow_status w
+ where w.workflow_uuid = any(%(ids)s::text[])
+ order by w.workflow_uuid
+   for update
+
+-- name: delete_workflows
+-- Second of two statements. What it holds of a budget stays until its body has really stopped.
+with pick as materialized (
+    select w.workflow_uuid from dbos.workflow_status w where w.workflow_uuid = any(%(ids)s::text[])
+), steps as (
+    delete from dbos.operation_outputs o using pick p where o.workflow_uuid = p.workflow_uuid
+), inputs as (
+    delete from dbos.workflow_input i using pick p where i.workflow_uuid = p.workflow_uuid
+), outputs as (
+    delete from dbos.workflow_output o using pick p where o.workflow_uuid = p.workflow_uuid
+), events as (
+    delete from dbos.workflow_events e using pick p where e.workflow_uuid = p.workflow_uuid
+), past_events as (
+    delete from dbos.workflow_events_history e using pick p where e.workflow_uuid = p.workflow_uuid
+), streams as (
+    delete from dbos.streams s using pick p where s.workflow_uuid = p.workflow_uuid
+), messages as (
+    delete from dbos.notifications n using pick p where n.destination_uuid = p.workflow_uuid
+), waits as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+delete from dbos.workflow_status w using pick p where w.workflow_uuid = p.workflow_uuid
 returning w.workflow_uuid
 
 -- name: beat

@@ -424,14 +424,80 @@ returning workflow_uuid
 -- name: resume_workflows
 -- What ended it is forgotten, so that nobody takes it for the result of what runs from here on.
 update workflow_status
-   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), executor_id = null, owner_xid = null,
-       recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null, started_at_epoch_ms = null,
-       delay_until_epoch_ms = null, completed_at = null, rate_limited = 0, output = null, error = null,
-       updated_at = :now
+   set status = 'ENQUEUED', queue_name = coalesce(:queue, queue_name, :internal), executor_id = null,
+       owner_xid = null, recovery_attempts = 0, workflow_deadline_epoch_ms = null, deduplication_id = null,
+       started_at_epoch_ms = null, delay_until_epoch_ms = null, completed_at = null, rate_limited = 0, output = null,
+       error = null, updated_at = :now
  where workflow_uuid = :id and status in ('CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'DELAYED')
 
 -- name: forget_outputs
 delete from workflow_output where workflow_uuid = :id
+
+-- name: fork_workflows
+insert into workflow_status (
+    workflow_uuid, status, name, class_name, config_name, authenticated_user, assumed_role, authenticated_roles, request,
+    serialization, application_version, application_id, application_name, attributes, queue_name, queue_partition_key,
+    priority, workflow_timeout_ms, forked_from, creator_xid, recovery_attempts, created_at, updated_at)
+select :fork, 'ENQUEUED', s.name, s.class_name, s.config_name, s.authenticated_user, s.assumed_role,
+       s.authenticated_roles, s.request, s.serialization, coalesce(:version, s.application_version), s.application_id,
+       s.application_name, s.attributes, :queue, :partition, 0, :timeout, :id, :creator, 0, :now, :now
+  from workflow_status s
+ where s.workflow_uuid = :id
+on conflict do nothing
+
+-- name: mark_forked
+update workflow_status set was_forked_from = 1 where workflow_uuid = :id and was_forked_from = 0
+
+-- name: fork_inputs
+insert into workflow_input (workflow_uuid, inputs, retention_timestamp)
+select :fork, coalesce(i.inputs, w.inputs), :now
+  from workflow_status w
+  left join workflow_input i on i.workflow_uuid = w.workflow_uuid
+ where w.workflow_uuid = :id
+on conflict (workflow_uuid) do update
+   set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+
+-- name: fork_steps
+-- A first execution that was started directly has no time in its claim; here it gets the source's, whose it was.
+insert into operation_outputs (
+    workflow_uuid, function_id, function_name, output, error, child_workflow_id, started_at_epoch_ms,
+    completed_at_epoch_ms, serialization, application_name, durust_claim)
+select :fork, o.function_id, o.function_name, o.output, o.error,
+       coalesce((select json_extract(c.value, '$[1]') from json_each(:children) c
+                  where json_extract(c.value, '$[0]') = o.child_workflow_id), o.child_workflow_id),
+       o.started_at_epoch_ms, o.completed_at_epoch_ms, o.serialization, o.application_name,
+       case when substr(o.durust_claim, 1, 16) = '0000000000000000'
+            then printf('%016x', w.created_at * 1000) || substr(o.durust_claim, 17)
+            else o.durust_claim end
+  from workflow_status w
+  join operation_outputs o on o.workflow_uuid = w.workflow_uuid and o.function_id < :place
+ where w.workflow_uuid = :id
+
+-- name: fork_past_events
+-- Only with the record of its step: the fork makes the others again.
+insert into workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+select :fork, h.function_id, h.key, h.value, h.serialization
+  from workflow_events_history h
+  join operation_outputs o on o.workflow_uuid = h.workflow_uuid and o.function_id = h.function_id
+ where h.workflow_uuid = :id and h.function_id < :place
+
+-- name: fork_events
+-- The latest value of each key that the fork has in its history.
+insert into workflow_events (workflow_uuid, key, value, serialization)
+select h.workflow_uuid, h.key, h.value, h.serialization
+  from workflow_events_history h
+ where h.workflow_uuid = :fork
+   and h.function_id = (select max(l.function_id) from workflow_events_history l
+                         where l.workflow_uuid = :fork and l.key = h.key)
+
+-- name: fork_streams
+-- Counted anew, because entries that stay behind may stand between them.
+insert into streams (workflow_uuid, key, value, "offset", function_id, serialization)
+select :fork, s.key, s.value, row_number() over (partition by s.key order by s."offset") - 1, s.function_id,
+       s.serialization
+  from streams s
+  join operation_outputs o on o.workflow_uuid = s.workflow_uuid and o.function_id = s.function_id
+ where s.workflow_uuid = :id and s.function_id < :place
 
 -- name: beat
 update durust_leases
