@@ -105,8 +105,16 @@ def _commit(run: Run, codec: Codec, status: Status, encoded: Encoded) -> Routine
                 f"result of workflow {run.name!r}", reason, "return something the database can store"
             )
             return (yield from _commit(run, codec, Status.ERROR, codec.dump_error(refused)))
+        case Refused(reason) if encoded != (unspeakable := _unspeakable(run, codec, reason)):
+            # Without any end the run would be handed back and fail again, for ever.
+            return (yield from _commit(run, codec, status, unspeakable))
         case HistoryLost():
             yield Commit(HandBack(run.lease))
         case _:
             emit("finish_did_not_count", workflow=run.workflow_id, outcome=outcome)
     return None
+
+
+def _unspeakable(run: Run, codec: Codec, reason: str) -> Encoded:
+    refused = SerializationError(f"error of workflow {run.name!r}", reason, "raise something the database can store")
+    return codec.dump_error(refused)
