@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 from durust.errors import InvalidArgument
@@ -14,6 +15,8 @@ from durust.errors import InvalidArgument
 ATTRIBUTES_BYTES_MAX = 64 * 1024
 # Deeper than anybody's search, and shallow enough for every reader's recursion.
 ATTRIBUTES_DEPTH_MAX = 32
+# As many lists as are under way at a time; each asks for one thing of all its rows.
+WANTED_KEPT = 16
 
 
 def dump_attributes(attributes: Any, *, what: str = "attributes", may_remove: bool = False) -> str:
@@ -99,10 +102,16 @@ def contains(text: str | None, wanted: str) -> bool:
     if text is None:
         return False
     try:
-        return _holds(_exactly(text), _exactly(wanted))
+        return _holds(_exactly(text), _wanted(wanted))
     except (ValueError, RecursionError):
         # Another library may have written anything.
         return False
+
+
+@lru_cache(maxsize=WANTED_KEPT)
+def _wanted(text: str) -> Any:
+    # The same for each row of a list.
+    return _exactly(text)
 
 
 def _exactly(text: str) -> Any:

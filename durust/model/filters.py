@@ -101,13 +101,13 @@ class ListFilter:
                 object.__setattr__(self, name, criteria.texts(name, given))
         if self.statuses is not None:
             object.__setattr__(self, "statuses", criteria.statuses("statuses", self.statuses))
-        for window in WINDOWS:
-            for name in (f"{window}_from", f"{window}_before"):
-                criteria.check_instant(name, getattr(self, name))
-        for name in ("limit", "offset"):
-            criteria.check_count(name, getattr(self, name))
-        for name in ("has_parent", "was_forked_from"):
-            criteria.check_truth(name, getattr(self, name))
+        for name in _INSTANTS:
+            if (instant := getattr(self, name)) is not None:
+                criteria.check_instant(name, instant)
+        criteria.check_count("limit", self.limit)
+        criteria.check_count("offset", self.offset)
+        criteria.check_truth("has_parent", self.has_parent)
+        criteria.check_truth("was_forked_from", self.was_forked_from)
         if self.attributes is not None:
             text = dump_attributes(self.attributes, may_remove=True)
             # A copy, because whoever made the filter may go on with his own.
@@ -127,7 +127,7 @@ class ListFilter:
 
     def window_ms(self, name: str) -> tuple[int | None, int | None]:
         """Return a window of time in epoch milliseconds, from the first on and before the second."""
-        begin, end = getattr(self, f"{name}_from"), getattr(self, f"{name}_before")
+        begin, end = getattr(self, _ENDS[name][0]), getattr(self, _ENDS[name][1])
         return criteria.milliseconds(begin), criteria.milliseconds(end)
 
 
@@ -150,6 +150,9 @@ TEXT_FIELDS = (
 """The fields that take texts."""
 WINDOWS = ("created", "started", "completed", "deadline")
 """The times of a row that a window is cut from."""
+# A filter is made for each result that is asked for, so the names are put together once.
+_ENDS = {window: (f"{window}_from", f"{window}_before") for window in WINDOWS}
+_INSTANTS = tuple(name for ends in _ENDS.values() for name in ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,14 @@ _ARRAYS = {
     "partitions": "partition_keys",
 }
 
+_WINDOWS = {window: (f"{window}_from", f"{window}_before") for window in WINDOWS}
+
 
 def conditions(query: ListFilter, array: Callable[[Sequence[str] | None], str | None]) -> dict[str, Param]:
     """Return which rows are meant; a filter that is not set is NULL, and *array* writes several texts as one value."""
     params: dict[str, Param] = {name: array(getattr(query, field)) for name, field in _ARRAYS.items()}
-    for window in WINDOWS:
-        params[f"{window}_from"], params[f"{window}_before"] = query.window_ms(window)
+    for window, (begin, end) in _WINDOWS.items():
+        params[begin], params[end] = query.window_ms(window)
     return params | {
         "app": query.scope.app_name if query.scope else None,
         "app_workflows": array(query.scope.names if query.scope else None),

@@ -429,7 +429,12 @@ class SqliteProvider:
         return [rows.message(row) for row in self._read(SQL.list_messages, {"id": workflow_id})]
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
-        return [rows.workflow(row) for row in self._read(SQL.list_workflows, sqlite_filters.workflows(query))]
+        params = sqlite_filters.workflows(query)
+        if not params["of_time"]:
+            statement = SQL.list_workflows
+        else:
+            statement = SQL.walk_newest if query.newest_first else SQL.walk_workflows
+        return [rows.workflow(row) for row in self._read(statement, params)]
 
     def counts(self, query: CountQuery) -> list[WorkflowCount]:
         found = self._read(SQL.count_workflows, sqlite_filters.counts(query))

@@ -78,6 +78,8 @@ OWN = {
     "fork_past_events",
     "fork_events",
     "fork_streams",
+    "walk_newest",
+    "walk_workflows",
 }
 # Values with which a plan is asked for; all others may be NULL.
 VALUES = {"limit": 10, "offset": 0, "ids": '["a"]', "queues": '["a"]', "names": "[]", "known": "[]", "states": "[]"}
@@ -237,8 +239,10 @@ def test_a_purge_walks_the_ends(connection: sqlite3.Connection, age: int | None,
         (ListFilter(created_from=instant(4_990)), 10),
         (ListFilter(after=(4_989, "4989")), 10),
         (ListFilter(after=(10, "10"), newest_first=True), 10),
+        (ListFilter(limit=10), 10),
+        (ListFilter(limit=10, newest_first=True, after=(4_000, "4000"), statuses="SUCCESS"), 10),
     ],
-    ids=["ids", "parents", "pending", "created", "behind", "before"],
+    ids=["ids", "parents", "pending", "created", "behind", "before", "first", "newest"],
 )
 def test_a_list_touches_the_rows_alone_that_its_narrowest_filter_finds(
     connection: sqlite3.Connection, query: ListFilter, found: int
@@ -255,7 +259,10 @@ def test_a_list_touches_the_rows_alone_that_its_narrowest_filter_finds(
         return 0
 
     connection.set_progress_handler(count, 100)
-    rows = connection.execute(SQL.list_workflows.sql, {"now": 0, **sqlite_filters.workflows(query)}).fetchall()
+    params = sqlite_filters.workflows(query)
+    walk = SQL.walk_newest if query.newest_first else SQL.walk_workflows
+    statement = walk if params["of_time"] else SQL.list_workflows
+    rows = connection.execute(statement.sql, {"now": 0, **params}).fetchall()
 
     assert len(rows) == found
     assert steps < 50

@@ -904,8 +904,62 @@ select s.key, s."offset", s.value, s.serialization, s.function_id
  where s.workflow_uuid = :id
  order by s.key, s."offset"
 
--- part: workflows_meant
--- The rows come from the narrowest source that the filter allows; the other branches are not even entered.
+-- part: meant_rows
+ where (:names is null or w.name in (select n.value from json_each(:names) n))
+   and (:statuses is null or w.status in (select s.value from json_each(:statuses) s))
+   and (:queues is null or w.queue_name in (select q.value from json_each(:queues) q))
+   and (not :queued or (w.queue_name is not null and w.status in ('ENQUEUED', 'PENDING', 'DELAYED')))
+   and (:executors is null or w.executor_id in (select e.value from json_each(:executors) e))
+   and (:apps is null or w.application_name in (select a.value from json_each(:apps) a))
+   and (:app is null or w.application_name = :app
+        or (w.application_name is null and w.name in (select n.value from json_each(:app_workflows) n)))
+   and (:versions is null or w.application_version in (select v.value from json_each(:versions) v))
+   and (:versions_not is null
+        or (w.application_version is not null
+            and w.application_version not in (select v.value from json_each(:versions_not) v)))
+   and (not :stranded
+        or (w.status in ('ENQUEUED', 'DELAYED') and w.application_version is not null
+            and not exists (
+                select 1
+                  from durust_executors e
+                  join durust_versions v
+                    on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
+                   and v.workflow_version = w.application_version
+                 where e.state <> 'DEAD' and e.state = 'LIVE'
+                   and (w.application_name is null or w.application_name = e.app_name))))
+   and (:prefixes is null
+        or exists (
+            select 1 from json_each(:prefixes) p where substr(w.workflow_uuid, 1, length(p.value)) = p.value))
+   and (:users is null or w.authenticated_user in (select u.value from json_each(:users) u))
+   and (:parents is null or w.parent_workflow_id in (select p.value from json_each(:parents) p))
+   and (:has_parent is null or (w.parent_workflow_id is not null) = :has_parent)
+   and (:sources is null or w.forked_from in (select f.value from json_each(:sources) f))
+   and (:has_forks is null or w.was_forked_from = :has_forks)
+   and (:dedups is null or w.deduplication_id in (select d.value from json_each(:dedups) d))
+   and (:schedules is null or w.schedule_name in (select s.value from json_each(:schedules) s))
+   and (:partitions is null or w.queue_partition_key in (select k.value from json_each(:partitions) k))
+   and (:attributes is null or (w.attributes is not null and durust_contains(w.attributes, :attributes)))
+   and (:created_from is null or w.created_at >= :created_from)
+   and (:created_before is null or w.created_at < :created_before)
+   and (:started_from is null or w.started_at_epoch_ms >= :started_from)
+   and (:started_before is null or w.started_at_epoch_ms < :started_before)
+   and (:completed_from is null or w.completed_at >= :completed_from)
+   and (:completed_before is null or w.completed_at < :completed_before)
+   and (:deadline_from is null or w.workflow_deadline_epoch_ms >= :deadline_from)
+   and (:deadline_before is null or w.workflow_deadline_epoch_ms < :deadline_before)
+
+-- part: listed_columns
+select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
+       w.authenticated_roles, w.assumed_role, w.attributes, w.forked_from, w.was_forked_from, w.serialization,
+       case when :load_input then coalesce(i.inputs, w.inputs) end,
+       case when :load_output then coalesce(o.output, w.output) end,
+       case when :load_output then coalesce(o.error, w.error) end
+
+-- part: picked_rows
+-- From the narrowest source that the filter allows; the other branches are not even entered.
 with picked (id) as (
     select distinct w.rowid
       from json_each(:ids) i
@@ -919,86 +973,62 @@ with picked (id) as (
     select w.rowid from workflow_status w where :pending and w.status = 'PENDING'
      union all
     select w.rowid from workflow_status w where :of_time and w.created_at >= :least and w.created_at < :most
-), meant as (
-    select w.*
-      from picked p
-     cross join workflow_status w on w.rowid = p.id
-     where (:names is null or w.name in (select n.value from json_each(:names) n))
-       and (:statuses is null or w.status in (select s.value from json_each(:statuses) s))
-       and (:queues is null or w.queue_name in (select q.value from json_each(:queues) q))
-       and (not :queued or (w.queue_name is not null and w.status in ('ENQUEUED', 'PENDING', 'DELAYED')))
-       and (:executors is null or w.executor_id in (select e.value from json_each(:executors) e))
-       and (:apps is null or w.application_name in (select a.value from json_each(:apps) a))
-       and (:app is null or w.application_name = :app
-            or (w.application_name is null and w.name in (select n.value from json_each(:app_workflows) n)))
-       and (:versions is null or w.application_version in (select v.value from json_each(:versions) v))
-       and (:versions_not is null
-            or (w.application_version is not null
-                and w.application_version not in (select v.value from json_each(:versions_not) v)))
-       and (not :stranded
-            or (w.status in ('ENQUEUED', 'DELAYED') and w.application_version is not null
-                and not exists (
-                    select 1
-                      from durust_executors e
-                      join durust_versions v
-                        on v.app_name = e.app_name and v.app_version = e.app_version and v.workflow_name = w.name
-                       and v.workflow_version = w.application_version
-                     where e.state <> 'DEAD' and e.state = 'LIVE'
-                       and (w.application_name is null or w.application_name = e.app_name))))
-       and (:prefixes is null
-            or exists (
-                select 1 from json_each(:prefixes) p where substr(w.workflow_uuid, 1, length(p.value)) = p.value))
-       and (:users is null or w.authenticated_user in (select u.value from json_each(:users) u))
-       and (:parents is null or w.parent_workflow_id in (select p.value from json_each(:parents) p))
-       and (:has_parent is null or (w.parent_workflow_id is not null) = :has_parent)
-       and (:sources is null or w.forked_from in (select f.value from json_each(:sources) f))
-       and (:has_forks is null or w.was_forked_from = :has_forks)
-       and (:dedups is null or w.deduplication_id in (select d.value from json_each(:dedups) d))
-       and (:schedules is null or w.schedule_name in (select s.value from json_each(:schedules) s))
-       and (:partitions is null or w.queue_partition_key in (select k.value from json_each(:partitions) k))
-       and (:attributes is null or (w.attributes is not null and durust_contains(w.attributes, :attributes)))
-       and (:created_from is null or w.created_at >= :created_from)
-       and (:created_before is null or w.created_at < :created_before)
-       and (:started_from is null or w.started_at_epoch_ms >= :started_from)
-       and (:started_before is null or w.started_at_epoch_ms < :started_before)
-       and (:completed_from is null or w.completed_at >= :completed_from)
-       and (:completed_before is null or w.completed_at < :completed_before)
-       and (:deadline_from is null or w.workflow_deadline_epoch_ms >= :deadline_from)
-       and (:deadline_before is null or w.workflow_deadline_epoch_ms < :deadline_before)
 )
 
 -- name: list_workflows
--- use: workflows_meant
-select w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
-       w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
-       w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
-       w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id, w.authenticated_user,
-       w.authenticated_roles, w.assumed_role, w.attributes, w.forked_from, w.was_forked_from, w.serialization,
-       case when :load_input then coalesce(i.inputs, w.inputs) end,
-       case when :load_output then coalesce(o.output, w.output) end,
-       case when :load_output then coalesce(o.error, w.error) end
-  from meant w
+-- For few rows, which are sorted.
+-- use: picked_rows
+-- use: listed_columns
+  from picked p
+ cross join workflow_status w on w.rowid = p.id
   left join workflow_input i on i.workflow_uuid = w.workflow_uuid and :load_input
   left join workflow_output o on o.workflow_uuid = w.workflow_uuid and :load_output
- where :after_at is null
-    or case when :newest_first then (w.created_at, w.workflow_uuid) < (:after_at, :after_id)
-            else (w.created_at, w.workflow_uuid) > (:after_at, :after_id) end
+-- use: meant_rows
+   and (:after_at is null
+        or case when :newest_first then (w.created_at, w.workflow_uuid) < (:after_at, :after_id)
+                else (w.created_at, w.workflow_uuid) > (:after_at, :after_id) end)
  order by case when not :newest_first then w.created_at end,
           case when not :newest_first then w.workflow_uuid end,
           case when :newest_first then w.created_at end desc,
           case when :newest_first then w.workflow_uuid end desc
  limit :limit offset :offset
 
+-- name: walk_workflows
+-- For a page of many rows: the index of their creation is walked until the page is full.
+-- use: listed_columns
+  from workflow_status w
+  left join workflow_input i on i.workflow_uuid = w.workflow_uuid and :load_input
+  left join workflow_output o on o.workflow_uuid = w.workflow_uuid and :load_output
+-- use: meant_rows
+   and w.created_at >= :least and w.created_at < :most
+   and (:after_at is null or (w.created_at, w.workflow_uuid) > (:after_at, :after_id))
+ order by w.created_at, w.workflow_uuid
+ limit :limit offset :offset
+
+-- name: walk_newest
+-- The same from the other end.
+-- use: listed_columns
+  from workflow_status w
+  left join workflow_input i on i.workflow_uuid = w.workflow_uuid and :load_input
+  left join workflow_output o on o.workflow_uuid = w.workflow_uuid and :load_output
+-- use: meant_rows
+   and w.created_at >= :least and w.created_at < :most
+   and (:after_at is null or (w.created_at, w.workflow_uuid) < (:after_at, :after_id))
+ order by w.created_at desc, w.workflow_uuid desc
+ limit :limit offset :offset
+
 -- name: count_workflows
 -- What is not counted by is NULL in every row, so it splits no group.
--- use: workflows_meant
+-- use: picked_rows
 select case when :bucket is not null then w.created_at - w.created_at % :bucket end,
        case when :by_status then w.status end, case when :by_name then w.name end,
        case when :by_queue then w.queue_name end, case when :by_executor_id then w.executor_id end,
        case when :by_app_name then w.application_name end, case when :by_app_version then w.application_version end,
        count(*), min(w.completed_at - w.created_at), avg(w.completed_at - w.created_at),
        max(w.completed_at - w.created_at)
-  from meant w
+  from picked p
+ cross join workflow_status w on w.rowid = p.id
+-- use: meant_rows
  group by 1, 2, 3, 4, 5, 6, 7
  order by 1, 8 desc, 2, 3, 4, 5, 6, 7
  limit :limit offset :offset
