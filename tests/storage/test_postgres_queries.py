@@ -35,6 +35,9 @@ BY_ID = [
     SQL.park_workflows,
     SQL.hand_back_workflows,
     SQL.expire_workflows,
+    SQL.record_attributes,
+    SQL.assume_roles,
+    SQL.set_attributes,
 ]
 # What fetches them by another key as well, each of which has an index.
 BY_KEY = [SQL.queue_overdue, SQL.debounce_workflows, SQL.start_children]
