@@ -161,6 +161,50 @@ def test_it_cancels_and_resumes_a_running_workflow(client: Conversation, tmp_pat
     assert client.ask("get_result", workflow_id) == "released"
 
 
+@pytest.mark.covers(182)
+def test_it_forks_a_workflow_from_a_step(client: Conversation) -> None:
+    workflow_id = enqueue(client, "draw", 3)
+    drawn = client.ask("get_result", workflow_id)
+
+    whole = client.ask("fork_workflow", workflow_id, 1)
+    behind = client.ask("fork_workflow", workflow_id, 3)
+
+    assert set(client.ask("get_result", whole)).isdisjoint(drawn)
+    redrawn = client.ask("get_result", behind)
+    assert (redrawn[:2], redrawn[2] == drawn[2]) == (drawn[:2], False)
+    status = client.ask("get_status", behind)
+    assert (status["forked_from"], status["output"]) == (workflow_id, redrawn)
+
+
+def test_it_reads_events_and_streams(client: Conversation) -> None:
+    workflow_id = enqueue(client, "publish", 3)
+
+    assert client.ask("read_stream", workflow_id, "numbers", timeout_seconds=30) == [1, 2, 3]
+    assert client.ask("read_stream", workflow_id, "numbers", offset=2, timeout_seconds=30) == [3]
+    assert client.ask("get_event", workflow_id, "progress", timeout_seconds=30) == {"done": 3}
+    assert client.ask("get_event", workflow_id, "nothing", timeout_seconds=0.01) is None
+    names = [step["function_name"] for step in client.ask("list_workflow_steps", workflow_id)]
+    assert names == ["DBOS.setEvent", "DBOS.writeStream"] * 3 + ["DBOS.closeStream"]
+
+
+def test_it_waits_for_an_event_and_a_stream_that_are_still_to_come(client: Conversation) -> None:
+    workflow_id = enqueue(client, "publish", 2, options={"delay_seconds": 0.5})
+
+    assert client.ask("get_event", workflow_id, "progress", timeout_seconds=30)["done"] >= 1
+    assert client.ask("read_stream", workflow_id, "numbers", timeout_seconds=30) == [1, 2]
+
+
+def test_it_sends_a_message(client: Conversation, own: DurableClient) -> None:
+    workflow_id = enqueue(client, "nap", 600)
+
+    client.ask("send", workflow_id, {"go": "naïve \0"}, topic="control", idempotency_key="once")
+    client.ask("send", workflow_id, {"go": "again"}, topic="control", idempotency_key="once")
+    client.ask("send", workflow_id, "plain")
+
+    rows = own.list_messages(workflow_id)
+    assert [(row.topic, row.text) for row in rows] == [("control", '{"go":"naïve \\u0000"}'), (None, '"plain"')]
+
+
 def test_its_command_line_lists_durusts_runs(other_command: Any, client: Conversation, url: str) -> None:
     workflow_id = enqueue(client, "draw", 1)
     drawn = client.ask("get_result", workflow_id)

@@ -73,6 +73,15 @@ def draw(ctx: SyncDurableContext, count: int) -> list[str]:
 
 
 @durust.workflow
+def publish(ctx: SyncDurableContext, count: int) -> None:
+    """Tell how far it is by an event, and each number in a stream."""
+    for number in range(1, count + 1):
+        ctx.set_event("progress", {"done": number})
+        ctx.write_stream("numbers", number)
+    ctx.close_stream("numbers")
+
+
+@durust.workflow
 async def nap(ctx: DurableContext, seconds: float) -> str:
     """Sleep long enough to be parked."""
     await ctx.sleep(seconds)
