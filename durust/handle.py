@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from durust.codec import UNTYPED, Codec
-from durust.engine.watcher import Watcher, ending_of
+from durust.engine.watcher import Watcher
 from durust.errors import (
     MaxRecoveryAttemptsExceeded,
     ProviderUnavailable,
@@ -21,7 +21,7 @@ from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.status import Status
-from durust.model.waits import Ending
+from durust.model.waits import RESULT, Awaited, Ending, Found, ending_of
 from durust.storage.provider import StateProvider
 
 T = TypeVar("T")
@@ -77,13 +77,14 @@ class WorkflowHandle(Generic[T]):
         seconds = _patience(timeout)
         if (ended := self._look()) is not None:
             return self._read(ended)
-        future = self._source.watcher.watch(self._id)
+        awaited = Awaited(RESULT, self._id)
+        future = self._source.watcher.watch(awaited)
         try:
             ending = future.result(seconds)
         except TimeoutError:
             raise TimeoutError(f"workflow {self._id} did not end within {seconds:g} s; it goes on") from None
         finally:
-            self._source.watcher.abandon(self._id, future)
+            self._source.watcher.abandon(awaited, future)
         return self._read(ending)
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -104,7 +105,9 @@ class WorkflowHandle(Generic[T]):
             raise WorkflowNotFound(self._id)
         return ending_of(rows[0]) if rows[0].status.is_terminal else None
 
-    def _read(self, ending: Ending) -> T:
+    def _read(self, ending: Found) -> T:
+        if not isinstance(ending, Ending):
+            raise WorkflowNotFound(self._id)
         match ending.status:
             case Status.SUCCESS:
                 result: T = self._codec.load(ending.output, ending.serialization, self._result_type)
@@ -141,14 +144,15 @@ class AsyncWorkflowHandle(Generic[T]):
         ended = await asyncio.to_thread(handle._look)  # noqa: SLF001  the two views of one handle
         if ended is not None:
             return handle._read(ended)  # noqa: SLF001  the two views of one handle
-        future = handle._source.watcher.watch(handle.id)  # noqa: SLF001  the two views of one handle
+        awaited = Awaited(RESULT, handle.id)
+        future = handle._source.watcher.watch(awaited)  # noqa: SLF001  the two views of one handle
         try:
             async with asyncio.timeout(seconds):
                 ending = await asyncio.wrap_future(future)
         except TimeoutError:
             raise TimeoutError(f"workflow {handle.id} did not end within {seconds:g} s; it goes on") from None
         finally:
-            handle._source.watcher.abandon(handle.id, future)  # noqa: SLF001  the two views of one handle
+            handle._source.watcher.abandon(awaited, future)  # noqa: SLF001  the two views of one handle
         return handle._read(ending)  # noqa: SLF001  the two views of one handle
 
     def __await__(self) -> Generator[Any, None, T]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from durust import clock
@@ -15,13 +17,12 @@ from durust.engine.ticket import LoopTicket
 from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turn, Turns
 from durust.errors import Unwind
-from durust.model.attribute_writes import RecordAttributes
-from durust.model.message_writes import RecordSend
-from durust.model.publications import AppendStream, SetEvent
-from durust.model.writes import Outcome, RecordSleep, RecordStep, RunWrite
-from durust.routines.effects import Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, StepEnd, Wait
+from durust.model.waits import SLEEP, Arrival, Awaited, Found
+from durust.model.writes import Nothing, Outcome, RecordSleep, RunWrite, Wait
+from durust.routines.effects import Await, Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, Sleep, StepEnd
 from durust.routines.lifecycle import park
 from durust.routines.patches import is_marker
+from durust.routines.replay import SLEEP_NAME
 from durust.routines.run import Run, Verdict
 
 T = TypeVar("T")
@@ -30,6 +31,8 @@ T = TypeVar("T")
 DISTRUST_PAUSE_SECONDS = 0.05
 # How long a coroutine leaves a full journal alone before it looks again: a large batch commits in about that time.
 FULL_PAUSE_SECONDS = 0.005
+# While a body waits for what others do, its thread looks so many times whether the slots have become scarce.
+LOOKS_BEFORE_PARKING = 10
 # A body that goes on asking after its run was closed is refused at once this often, as an honest unwinding needs; from
 # then on each refusal is slow, so that a loop around a bare `except` does not burn a core.
 QUICK_REFUSALS = 100
@@ -53,6 +56,18 @@ class Ground(Protocol):
     async def in_thread(self, body: Any) -> Ended:
         """Run a sync body in a thread, for a coroutine that waits for it."""
 
+    def patience_ms(self) -> float:
+        """Return how long a wait for what others do may keep its slot before it parks."""
+
+    def watch(self, awaited: Awaited) -> Future[Found]:
+        """Return a future of what there is of *awaited* once it has come."""
+
+    def abandon(self, awaited: Awaited, future: Future[Found]) -> None:
+        """Stop watching."""
+
+    def look(self, what: Sequence[Awaited]) -> Mapping[Awaited, Found]:
+        """Return what there is of *what* now. Blocks."""
+
 
 class BlockingDriver:
     """Drives the routines of a sync run in the thread that calls them."""
@@ -61,12 +76,19 @@ class BlockingDriver:
         self._run, self._ground = run, ground
         self._closing = threading.Event()
         self._pending: Future[Ended] | None = None
+        self._stirred: threading.Event | None = None
 
     def interrupt(self) -> None:
         """Wake the run from a pause or an async step, because it was closed. May be called from any thread."""
         self._closing.set()
         if (pending := self._pending) is not None:
             pending.cancel()
+        self.stir()
+
+    def stir(self) -> None:
+        """Have a wait for others see anew whether it should park. May be called from any thread."""
+        if (stirred := self._stirred) is not None:
+            stirred.set()
 
     def operate(self, routine: Routine[T]) -> T:
         """Carry an operation's routine through and return its result. Raises `Unwind` when the run is closed."""
@@ -93,9 +115,11 @@ class BlockingDriver:
                 case Pause(seconds):
                     self._pause(seconds)
                     reply = None
-                case Wait(place, until_ms):
+                case Sleep(place, until_ms):
                     self._wait(place, until_ms)
                     reply = None
+                case Await(place, what, until_ms):
+                    reply = self._await(place, what, until_ms)
 
     def _call(self, body: Any, *, is_async: bool) -> Ended:
         while not self._ground.trusted():
@@ -134,11 +158,38 @@ class BlockingDriver:
     def _wait(self, place: int, until_ms: int) -> None:
         while (left_ms := until_ms - self._run.now_ms()) > 0:
             if left_ms > self._ground.park_after_ms():
-                self._run.ensure_open()
-                self._run.close(Verdict.PARKED)
-                self.drive(park(self._run, until_ms, [place]))
-                raise Unwind(Verdict.PARKED.name)
+                self._park([Wait(place, SLEEP, until_ms=until_ms)])
             self._pause(left_ms / 1000)
+
+    def _await(self, place: int, what: tuple[Awaited, ...], until_ms: int | None) -> Arrival | None:
+        stirred = self._stirred = threading.Event()
+        begun = clock.monotonic()
+        watched = {one: self._ground.watch(one) for one in what}
+        try:
+            for future in watched.values():
+                future.add_done_callback(lambda _: stirred.set())
+            while True:
+                stirred.clear()
+                self._run.ensure_open()
+                if (arrival := first_of(watched)) is not None:
+                    return arrival
+                left_ms = math.inf if until_ms is None else until_ms - self._run.now_ms()
+                if left_ms <= 0:
+                    return first_found(what, self._ground.look(what))
+                waited_ms = (clock.monotonic() - begun) * 1000
+                if waited_ms >= self._ground.patience_ms() and left_ms > self._ground.park_after_ms():
+                    self._park([Wait.of(place, one, until_ms) for one in what])
+                stirred.wait(min(left_ms, self._ground.park_after_ms() / LOOKS_BEFORE_PARKING + 1) / 1000)
+        finally:
+            self._stirred = None
+            for one, future in watched.items():
+                self._ground.abandon(one, future)
+
+    def _park(self, parked: list[Wait]) -> NoReturn:
+        self._run.ensure_open()
+        self._run.close(Verdict.PARKED)
+        self.drive(park(self._run, parked))
+        raise Unwind(Verdict.PARKED.name)
 
 
 class AwaitingDriver:
@@ -204,11 +255,44 @@ class AwaitingDriver:
                     reply = await self._unless_cut(self._call(body, is_async=is_async), turn)
                 case Pause(seconds):
                     reply = await self._unless_cut(asyncio.sleep(seconds), turn)
-                case Wait(_, until_ms):
+                case Sleep(_, until_ms):
                     if turn is None:
                         raise TypeError("only an operation of the body waits")
                     is_cut = await self._turns.sleep_until(turn, until_ms)
                     reply = Cut() if is_cut else None
+                case Await(_, what, until_ms):
+                    if turn is None:
+                        raise TypeError("only an operation of the body waits")
+                    reply = await self._await(turn, what, until_ms)
+
+    async def _await(self, turn: Turn, what: tuple[Awaited, ...], until_ms: int | None) -> Arrival | Cut | None:
+        watched = {one: self._ground.watch(one) for one in what}
+        stirred: asyncio.Future[None] = self._loop.create_future()
+        timer = None
+        if until_ms is not None:
+            left_ms = max(0, until_ms - self._run.now_ms())
+            timer = self._loop.call_later(left_ms / 1000, _stir, stirred)
+        try:
+            for future in watched.values():
+                future.add_done_callback(lambda _: self._stir_from_afar(stirred))
+            if await self._turns.wait(turn, stirred, [Wait.of(turn.place, one, until_ms) for one in what]):
+                return Cut()
+            if (arrival := first_of(watched)) is not None:
+                return arrival
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for one, future in watched.items():
+                self._ground.abandon(one, future)
+        ended = await self._ground.in_thread(lambda: self._ground.look(what))
+        if isinstance(ended, Raised):
+            raise ended.error
+        return first_found(what, ended.value)
+
+    def _stir_from_afar(self, stirred: asyncio.Future[None]) -> None:
+        # The loop is gone when the engine is closed, and then nobody waits there any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_stir, stirred)
 
     async def _unless_cut(self, part: Awaitable[T], turn: Turn | None) -> T | Cut:
         try:
@@ -231,20 +315,21 @@ class AwaitingDriver:
         while self._ground.journal.is_full() and not is_marker(write):  # noqa: ASYNC110  see above
             await asyncio.sleep(FULL_PAUSE_SECONDS)
         ticket = LoopTicket(self._loop)
-        match write:
-            case RecordStep() | SetEvent() | AppendStream() | RecordSend() | RecordAttributes() if turn is not None:
-                self._turns.commits(turn, write.completed_at_ms)
-            case RecordSleep() if turn is not None:
-                self._turns.commits(turn, write.not_before_ms)
+        if turn is not None and (not_before_ms := _not_before_ms(write)) is not None:
+            self._turns.commits(turn, not_before_ms)
         self._ground.journal.submit(write, ticket)
         while True:
             try:
-                return await ticket.future
+                outcome = await ticket.future
             except asyncio.CancelledError:
                 if turn is None or self._run.is_closed():
                     raise
                 turn.is_cancelled = True
                 ticket.renew()
+            else:
+                if turn is not None and isinstance(outcome, Nothing):
+                    self._turns.takes_back(turn)
+                return outcome
 
     async def _call(self, body: Any, *, is_async: bool) -> Ended:
         while not self._ground.trusted():
@@ -256,6 +341,32 @@ class AwaitingDriver:
         if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
             return await acall(lambda: ended.value)
         return ended
+
+
+def _not_before_ms(write: RunWrite) -> int | None:
+    """Return the time before which no record of *write* is complete; None for what moves no operation on."""
+    if isinstance(write, RecordSleep):
+        return write.not_before_ms if write.name == SLEEP_NAME else None
+    # Each record says when it was complete, and what ends or parks a run says nothing.
+    return getattr(write, "completed_at_ms", None)
+
+
+def first_of(watched: Mapping[Awaited, Future[Found]]) -> Arrival | None:
+    """Return the first of what is watched that has come. Raises `ProviderUnavailable` when nobody looks any more."""
+    for awaited, future in watched.items():
+        if future.done():
+            return Arrival(awaited, future.result())
+    return None
+
+
+def first_found(what: Sequence[Awaited], found: Mapping[Awaited, Found]) -> Arrival | None:
+    """Return the first of *what* that was found."""
+    return next((Arrival(one, found[one]) for one in what if one in found), None)
+
+
+def _stir(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _cancel_again(task: asyncio.Task[Any]) -> None:

@@ -31,6 +31,7 @@ from durust.model.publications import Publication
 from durust.model.queues import QueueDefinition
 from durust.model.records import Claimed, QueueRow, Swept
 from durust.model.status import Status
+from durust.model.waits import SLEEP
 from durust.model.writes import (
     INTERNAL_QUEUE,
     CalledOff,
@@ -105,7 +106,8 @@ class Engine:
             loop=loop,
             trusted=self._lease.trusted,
             contexts=contexts,
-            finished=self.watcher.finished,
+            provider=provider,
+            watcher=self.watcher,
             tally=self.tally,
         )
         self.versions = Versions(registry, settings.app_name, settings.app_version)
@@ -340,7 +342,11 @@ class Engine:
             elif isinstance(write, ParkWorkflow):
                 # By the run's own time: this host's calendar may be wrong.
                 now_ms = self.runner.time_of(write.lease.token)
-                self._expect(0.0 if now_ms is None else (write.until_ms - now_ms) / 1000)
+                if any(wait.kind != SLEEP for wait in write.waits):
+                    # It may be queued again already: what it waits for may have come before it was set aside.
+                    self.claimer.wake()
+                if write.until_ms is not None:
+                    self._expect(0.0 if now_ms is None else (write.until_ms - now_ms) / 1000)
             elif isinstance(write, StartWorkflow):
                 if write.delay_seconds:
                     self._expect(write.delay_seconds)
@@ -371,8 +377,7 @@ class Engine:
         self.scheduler.hear(hint)
         if hint.kind in {"queue", "any"}:
             self.claimer.wake()
-        if hint.kind not in {"queue", "schedule"}:
-            self.watcher.hint()
+        self.watcher.hint(hint)
         if hint.kind == "cancel" and self.runner.runs(hint.key):
             self.recalls.hint()
 
@@ -396,7 +401,7 @@ class Engine:
         if swept.timed_out:
             self.recalls.hint()
             self.herald.tell([Hint("workflow")])
-            self.watcher.hint()
+            self.watcher.hint(Hint("workflow"))
 
     def _lost(self) -> None:
         """Take in that this executor was declared dead: what it runs is somebody else's; it goes on as a new one."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from durust import clock
 from durust.engine.service import Seconds, Service
+from durust.engine.watcher import hint_key
 from durust.errors import ProviderUnavailable
+from durust.model.wakes import wakes_of
 from durust.model.writes import (
     INTERNAL_QUEUE,
     CalledOff,
@@ -34,16 +36,21 @@ GATHER_SECONDS = 0.005
 LISTEN_SECONDS = 1.0
 
 
-def hints_of(write: Write, outcome: Outcome) -> list[Hint]:
-    """Return all that a committed write says to those who wait."""
+def hints_of(write: Write, outcome: Outcome) -> Iterator[Hint]:
+    """Return what a committed write says to those who wait: that there is work, or that something has come."""
     if isinstance(outcome, CalledOff):
-        return [Hint("cancel", workflow_id) for workflow_id in outcome.workflow_ids]
-    hint = hint_of(write, outcome)
-    return [] if hint is None else [hint]
+        yield from (Hint("cancel", workflow_id) for workflow_id in outcome.workflow_ids)
+    if (hint := _hint_of(write, outcome)) is not None:
+        yield hint
+    if isinstance(outcome, Recorded):
+        for wake in wakes_of(write):
+            if wake.key is not None:
+                yield Hint(wake.kind, hint_key(wake.target, wake.key))
+        for queue in outcome.queues:
+            yield Hint("queue", queue)
 
 
-def hint_of(write: Write, outcome: Outcome) -> Hint | None:
-    """Return what a committed write says to those who wait: that there is work, or that something has ended."""
+def _hint_of(write: Write, outcome: Outcome) -> Hint | None:
     match write, outcome:
         case StartWorkflow(lease=None), Recorded() if not write.delay_seconds:
             return Hint("queue", write.queue or INTERNAL_QUEUE)

@@ -118,8 +118,7 @@ class _Parts:
         self._herald.tell(hint for write, outcome in answers for hint in hints_of(write, outcome))
 
     def _heard(self, hint: Hint) -> None:
-        if hint.kind != "queue":
-            self._watcher.hint()
+        self._watcher.hint(hint)
 
 
 _OPEN: weakref.WeakSet[_Parts] = weakref.WeakSet()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
@@ -25,20 +25,26 @@ from durust.engine.ticket import ThreadTicket
 from durust.engine.timers import GOVERNOR
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
+from durust.engine.watcher import Watcher
 from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
-from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow
+from durust.model.waits import Awaited, Found
+from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow, Wait
 from durust.routines.effects import Ended, Raised, Returned, Routine
 from durust.routines.lifecycle import conclude, park, run_out, set_aside
 from durust.routines.run import Run, Verdict
 from durust.settings import Settings
+from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 
 # A body that swallows its cancellation is cancelled again this often, this far apart; then it is left to itself.
 CANCELS_MAX = 20
 CANCEL_PAUSE_SECONDS = 0.1
+# Where every slot is taken a wait for others keeps its own for this part of the usual time: what it waits for may be
+# waiting for a slot itself, and where it comes within moments parking would cost more.
+CROWDED_PART = 0.1
 
 Conclusion = Routine[FinishWorkflow | None]
 
@@ -79,13 +85,15 @@ class Runner:
         loop: Loop,
         trusted: Callable[[], bool],
         contexts: Contexts,
-        finished: Callable[[FinishWorkflow], None],
+        provider: StateProvider,
+        watcher: Watcher,
         tally: Tally,
     ) -> None:
         self.journal = journal
         self.trusted = trusted
         self._settings, self._slots, self._loop = settings, slots, loop
-        self._contexts, self._finished, self._tally = contexts, finished, tally
+        self._contexts, self._tally = contexts, tally
+        self._provider, self._watcher = provider, watcher
         self._pool = ThreadPool()
         self._mutex = threading.Lock()
         self._held: set[str] = set()
@@ -154,8 +162,13 @@ class Runner:
         self._pool.close()
 
     def park_at_once(self) -> None:
-        """From now on every wait parks at once, however short it is."""
+        """From now on every wait parks at once, however short it is; those under way for others are asked anew."""
         self._park_at_once = True
+        for execution in self.running():
+            if execution.blocking is not None:
+                execution.blocking.stir()
+            elif execution.turns is not None:
+                self._loop.call(execution.turns.look)
 
     def close_run(self, execution: Execution, verdict: Verdict) -> None:
         """Close a run from outside and wake its body. May be called from any thread."""
@@ -184,6 +197,22 @@ class Runner:
     def park_after_ms(self) -> float:
         """Return how long a wait may keep its stack."""
         return 0.0 if self._park_at_once else self._settings.park_after_seconds * 1000
+
+    def patience_ms(self) -> float:
+        """Return how long a wait for what others do may keep its slot before it parks: less where none is free."""
+        return self.park_after_ms() * (CROWDED_PART if self._slots.are_all_taken() else 1)
+
+    def watch(self, awaited: Awaited) -> Future[Found]:
+        """Return a future of what there is of *awaited* once it has come."""
+        return self._watcher.watch(awaited)
+
+    def abandon(self, awaited: Awaited, future: Future[Found]) -> None:
+        """Stop watching."""
+        self._watcher.abandon(awaited, future)
+
+    def look(self, what: Sequence[Awaited]) -> Mapping[Awaited, Found]:
+        """Return what there is of *what* now. Blocks."""
+        return self._provider.values(what)
 
     def on_loop(self, body: Any) -> Future[Ended]:
         """Start an async body on the loop, in a copy of the caller's context."""
@@ -270,8 +299,9 @@ class Runner:
         turns = execution.turns = Turns(
             run,
             self._loop.stillness,
-            lambda until_ms, places: self._park(execution, driver, until_ms, places),
+            lambda waits: self._park(execution, driver, waits),
             self.park_after_ms,
+            self.patience_ms,
         )
         driver = AwaitingDriver(run, self, turns, lambda: self._unwind(execution))
         written: FinishWorkflow | None = None
@@ -318,14 +348,14 @@ class Runner:
                 task.cancel()
         return ended
 
-    def _park(self, execution: Execution, driver: AwaitingDriver, until_ms: int, places: list[int]) -> None:
+    def _park(self, execution: Execution, driver: AwaitingDriver, waits: list[Wait]) -> None:
         if execution.run.verdict is not None or not execution.in_body:
             return
         execution.run.close(Verdict.PARKED)
 
         async def set_aside_and_unwind() -> None:
             try:
-                await driver.drive(park(execution.run, until_ms, places))
+                await driver.drive(park(execution.run, waits))
             except ProviderUnavailable as error:
                 emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
             self._unwind(execution)
@@ -400,7 +430,7 @@ class Runner:
         if written is not None:
             succeeded = written.status is Status.SUCCESS
             self._tally.count(done=int(succeeded), failed=int(not succeeded))
-            self._finished(written)
+            self._watcher.finished(written)
 
 
 def call_body(fn: Callable[..., Any], context: Any, arguments: Any, named: Any) -> Ended:

@@ -21,6 +21,10 @@ class Slots:
         """Return how many workflows of a queue hold a slot."""
         return self._running[queue]
 
+    def are_all_taken(self) -> bool:
+        """Tell whether a workflow runs in every slot; what a claim under way holds counts for nothing."""
+        return self._running.total() >= self.size
+
     def take(self, queue: str | None) -> bool:
         """Take a slot; False when none is free."""
         with self._mutex:

@@ -14,19 +14,24 @@ import asyncio
 import contextvars
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
 from durust import clock
 from durust.engine.stillness import Stillness
 from durust.engine.timers import RunTimer
+from durust.model.waits import SLEEP
+from durust.model.writes import Wait
 from durust.routines.replay import CameBack, Key, WentOn
 from durust.routines.run import Run, Verdict
 from durust.telemetry import emit
 
 # How long the tasks of a run get to call their next operations before the run counts as waiting.
 SETTLE_SECONDS = 0.005
+# So many times within the time after which a wait for others parks it is seen whether it should: by then slots may have
+# become scarce.
+LOOKS_BEFORE_PARKING = 10
 # How long a replay waits for a call that history tells of; then it goes on without the recorded order. Only a body
 # whose control flow is not deterministic gets here, perhaps one that waits for the network outside of its steps.
 STALLED_SECONDS = 300.0
@@ -51,6 +56,8 @@ class Turn:
         "key",
         "place",
         "task",
+        "waits",
+        "waits_since",
     )
 
     def __init__(self, place: int, task: asyncio.Task[Any] | None, *, is_wait: bool) -> None:
@@ -66,6 +73,9 @@ class Turn:
         """Whether the body's own code cancelled the task that waits."""
         self.is_cut = False
         """Whether history says that such a cancellation cut it short: it comes back when it is cancelled again."""
+        self.waits: Sequence[Wait] = ()
+        """What of others it waits for right now."""
+        self.waits_since = 0.0
         self.is_given_up = False
         """Whether it is to be cancelled because the order of the replay was given up."""
         self.future: asyncio.Future[None] | None = None
@@ -78,8 +88,9 @@ class Turns:
         self,
         run: Run,
         stillness: Stillness,
-        park: Callable[[int, list[int]], None],
+        park: Callable[[list[Wait]], None],
         park_after_ms: Callable[[], float],
+        patience_ms: Callable[[], float],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
@@ -88,7 +99,7 @@ class Turns:
         self._reached: Key = (run.past.begun_ms, 0)
         self._reached_at = clock.monotonic()
         self._park = park
-        self._park_after_ms = park_after_ms
+        self._park_after_ms, self._patience_ms = park_after_ms, patience_ms
         self._turns: dict[int, Turn] = {}
         self._heap: list[tuple[Key, Turn]] = []
         self._timers: list[tuple[Key, RunTimer]] = []
@@ -100,6 +111,7 @@ class Turns:
         self._is_pumping = False
         self._alarm: asyncio.TimerHandle | None = None
         self._settling: asyncio.TimerHandle | None = None
+        self._impatience: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
 
     def enter(self, place: int, *, is_wait: bool) -> Turn:
@@ -162,13 +174,36 @@ class Turns:
             return True
         return False
 
+    async def wait(self, turn: Turn, stirred: asyncio.Future[None], waits: Sequence[Wait]) -> bool:
+        """Return when *stirred* is done, unless the run parks meanwhile; True when the wait was cut short before."""
+        if turn.is_cancelled:
+            return True
+        turn.waits, turn.waits_since = waits, clock.monotonic()
+        self._look_later()
+        try:
+            await stirred
+        except asyncio.CancelledError:
+            if self._run.is_closed() or turn.is_given_up:
+                raise
+            turn.is_cancelled = True
+            return True
+        finally:
+            turn.waits = ()
+        return False
+
+    def takes_back(self, turn: Turn) -> None:
+        """Note that the operation was not recorded after all, because there is nothing to record yet."""
+        turn.is_queued = False
+        turn.key = (0, turn.place)
+        self._poke()
+
     def tasks(self) -> set[asyncio.Task[object]]:
         """Return the tasks that wait for an operation."""
         return {turn.task for turn in self._turns.values() if turn.task is not None}
 
     def close(self) -> None:
         """Stop everything; nothing is handed over any more."""
-        for timer in (self._alarm, self._settling, self._stalling):
+        for timer in (self._alarm, self._settling, self._impatience, self._stalling):
             if timer is not None:
                 timer.cancel()
         self._turns.clear()
@@ -372,20 +407,47 @@ class Turns:
     # Parking
 
     def _consider_parking(self, left_ms: float) -> None:
-        if left_ms <= self._park_after_ms() or not self._all_asleep():
+        if left_ms <= self._park_after_ms() or not self._all_wait():
             return
         if self._settling is not None:
             self._settling.cancel()
         self._settling = self._loop.call_later(SETTLE_SECONDS, self._park_if_settled)
 
-    def _park_if_settled(self) -> None:
-        if not self._all_asleep():
-            return
-        timer = self._first_timer()
-        soonest_ms = min([*(turn.key for turn in self._turns.values()), *([timer.key] if timer else [])])[0]
-        if soonest_ms - self._run.now_ms() > self._park_after_ms():
-            self._park(soonest_ms, sorted(self._turns))
+    def _look_later(self) -> None:
+        """See in a while whether the run waits for others only, and has for long enough."""
+        if self._impatience is None:
+            rhythm_ms = self._park_after_ms() / LOOKS_BEFORE_PARKING
+            self._impatience = self._loop.call_later(max(SETTLE_SECONDS, rhythm_ms / 1000), self.look)
 
-    def _all_asleep(self) -> bool:
-        """Tell whether sleeps are all that the run waits for; a body that awaits something else has none."""
-        return bool(self._turns) and all(turn.is_asleep for turn in self._turns.values())
+    def look(self) -> None:
+        """See whether the run should park now, because it waits for others only."""
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+        if any(turn.waits for turn in self._turns.values()):
+            self._park_if_settled()
+            if not self._run.is_closed():
+                self._look_later()
+
+    def _park_if_settled(self) -> None:
+        if not self._all_wait() or self._is_pumping:
+            return
+        since = max((turn.waits_since for turn in self._turns.values() if turn.waits), default=None)
+        if since is not None and (clock.monotonic() - since) * 1000 < self._patience_ms():
+            return
+        waits = [wait for turn in self._turns.values() for wait in self._waits_of(turn)]
+        timer = self._first_timer()
+        instants = [wait.until_ms for wait in waits if wait.until_ms is not None]
+        if timer is not None:
+            instants.append(timer.key[0])
+            waits.append(Wait(waits[0].place, SLEEP, until_ms=timer.key[0]))
+        if not instants or min(instants) - self._run.now_ms() > self._park_after_ms():
+            self._park(sorted(waits, key=lambda wait: wait.place))
+
+    @staticmethod
+    def _waits_of(turn: Turn) -> Sequence[Wait]:
+        return turn.waits or [Wait(turn.place, SLEEP, until_ms=turn.key[0])]
+
+    def _all_wait(self) -> bool:
+        """Tell whether waits are all that the run is at; a body that awaits something else has none."""
+        return bool(self._turns) and all(turn.is_asleep or turn.waits for turn in self._turns.values())

@@ -1,4 +1,4 @@
-"""Waits for workflows to end, for everybody at once: one query a round for all that are waited for."""
+"""Waits for what others write, for everybody at once: one query of a kind a round for all that is waited for."""
 
 from __future__ import annotations
 
@@ -7,81 +7,104 @@ from concurrent.futures import Future
 
 from durust import clock
 from durust.engine.service import Seconds, Service
-from durust.errors import ProviderUnavailable, WorkflowNotFound
-from durust.model.filters import ListFilter
-from durust.model.records import WorkflowRow
-from durust.model.waits import Ending
+from durust.errors import ProviderUnavailable
+from durust.model.waits import RESULT, Awaited, Ending, Found
 from durust.model.writes import FinishWorkflow
-from durust.storage.provider import StateProvider
+from durust.storage.provider import Hint, StateProvider
 
 # The first look after somebody began to wait; each further one waits twice as long, up to the idle poll.
 FIRST_LOOK_SECONDS = 0.005
 # A look is followed by a rest of this many times its length, so that all looks take a quarter of one connection at
-# most, and by one of a millisecond at least, in which the hints of one batch of endings gather.
+# most, and by one of a millisecond at least, in which the hints of one batch of writes gather.
 REST_FACTOR = 3
 REST_SECONDS_MIN = 0.001
-# One query asks for this many ids at most.
+# One query asks for this many things at most.
 IDS_MAX = 1000
 
 
 class Watcher(Service):
-    """Completes a future for each workflow that is waited for."""
+    """Completes a future for each thing that is waited for."""
 
     def __init__(self, provider: StateProvider, slowest_seconds: float) -> None:
         super().__init__("watcher")
         self._provider, self._slowest = provider, slowest_seconds
         self._mutex = threading.Lock()
-        self._awaited: dict[str, list[Future[Ending]]] = {}
+        self._awaited: dict[Awaited, list[Future[Found]]] = {}
+        self._by_key: dict[tuple[str, str], set[Awaited]] = {}
+        """By kind and what a hint of it names."""
+        self._soon: set[Awaited] = set()
+        """What a hint has named since the last look, or nobody has looked for yet."""
         self._pace = FIRST_LOOK_SECONDS
+        self._all_at = 0.0
+        """When all that is waited for is looked for again."""
         self._is_closed = False
 
-    def watch(self, workflow_id: str) -> Future[Ending]:
-        """Return a future of the workflow's ending. It fails with `WorkflowNotFound` when there is no such row."""
-        future: Future[Ending] = Future()
+    def watch(self, awaited: Awaited) -> Future[Found]:
+        """Return a future of what there is once it has come; it is looked for at once."""
+        future: Future[Found] = Future()
         with self._mutex:
             if self._is_closed:
                 future.set_exception(_closed())
                 return future
-            self._awaited.setdefault(workflow_id, []).append(future)
-            self._pace = FIRST_LOOK_SECONDS
+            self._awaited.setdefault(awaited, []).append(future)
+            self._by_key.setdefault(_key_of(awaited), set()).add(awaited)
+            self._soon.add(awaited)
+            self._hasten()
         self.wake()
         return future
 
-    def abandon(self, workflow_id: str, future: Future[Ending]) -> None:
+    def abandon(self, awaited: Awaited, future: Future[Found]) -> None:
         """Stop waiting."""
         with self._mutex:
-            futures = self._awaited.get(workflow_id, [])
+            futures = self._awaited.get(awaited, [])
             if future in futures:
                 futures.remove(future)
             if not futures:
-                self._awaited.pop(workflow_id, None)
+                self._forget(awaited)
 
-    def hint(self) -> None:
-        """Look soon: some workflow ended somewhere."""
-        if self._awaited:
-            self._pace = FIRST_LOOK_SECONDS
-            self.wake()
+    def is_watched(self) -> bool:
+        """Tell whether anything is waited for."""
+        return bool(self._awaited)
+
+    def hint(self, hint: Hint) -> None:
+        """Look soon for what the hint may speak of."""
+        if not self._awaited:
+            return
+        if (hint.kind, hint.key) in self._by_key:
+            with self._mutex:
+                self._soon |= self._by_key.get((hint.kind, hint.key), set())
+        elif hint.kind in _ENDS:
+            # It names no workflow, or a stream may be over with its writer.
+            self._hasten()
+        else:
+            return
+        self.wake()
 
     def finished(self, write: FinishWorkflow) -> None:
         """Take in the end of a workflow that ran in this process."""
-        if write.lease.workflow_id in self._awaited:
-            self._settle(write.lease.workflow_id, Ending(write.status, write.output, write.error, write.serialization))
+        awaited = Awaited(RESULT, write.lease.workflow_id)
+        if awaited in self._awaited:
+            self._settle(awaited, Ending(write.status, write.output, write.error, write.serialization))
 
     def run_once(self) -> Seconds | None:
-        """Ask once for all that are waited for."""
-        with self._mutex:
-            ids = list(self._awaited)
-        if not ids:
-            return None
+        """Ask once, for what was named since the last time, or for all that is waited for."""
         begun = clock.monotonic()
-        for start in range(0, len(ids), IDS_MAX):
-            self._look(ids[start : start + IDS_MAX])
+        with self._mutex:
+            soon, self._soon = self._soon, set()
+            is_full = not soon or begun >= self._all_at
+            asked = list(self._awaited if is_full else soon)
+            if not self._awaited:
+                return None
+        if is_full:
+            self._all_at = begun + self._pace
+            self._pace = min(self._pace * 2, self._slowest)
+        for start in range(0, len(asked), IDS_MAX):
+            self._look(asked[start : start + IDS_MAX])
         took = clock.monotonic() - begun
-        self._pace = min(self._pace * 2, self._slowest)
-        # A hint must not cut this rest short, or a stream of endings would keep the database busy with questions.
+        # A hint must not cut this rest short, or a stream of writes would keep the database busy with questions.
         rest = max(REST_SECONDS_MIN, took * REST_FACTOR)
         clock.pause(rest)
-        return max(0.0, self._pace - rest)
+        return 0.0 if self._soon else max(0.0, self._all_at - clock.monotonic())
 
     def stop(self) -> None:
         """Stop, and fail what is still waited for."""
@@ -89,35 +112,56 @@ class Watcher(Service):
         with self._mutex:
             self._is_closed = True
             left, self._awaited = self._awaited, {}
+            self._by_key.clear()
+            self._soon.clear()
         for futures in left.values():
             for future in futures:
                 _complete(future, _closed())
 
-    def _look(self, ids: list[str]) -> None:
-        rows = {
-            row.workflow_id: row
-            for row in self._provider.workflows(ListFilter(workflow_ids=ids, load_output=True, limit=len(ids)))
-        }
-        for workflow_id in ids:
-            row = rows.get(workflow_id)
-            if row is None:
-                self._settle(workflow_id, WorkflowNotFound(workflow_id))
-            elif row.status.is_terminal:
-                self._settle(workflow_id, ending_of(row))
+    def _look(self, asked: list[Awaited]) -> None:
+        try:
+            found = self._provider.values(asked)
+        except ProviderUnavailable:
+            with self._mutex:
+                self._soon.update(one for one in asked if one in self._awaited)
+            raise
+        for awaited, there in found.items():
+            self._settle(awaited, there)
 
-    def _settle(self, workflow_id: str, answer: Ending | Exception) -> None:
+    def _settle(self, awaited: Awaited, found: Found) -> None:
         with self._mutex:
-            futures = self._awaited.pop(workflow_id, [])
+            futures = self._awaited.get(awaited, [])
+            self._forget(awaited)
         for future in futures:
-            _complete(future, answer)
+            _complete(future, found)
+
+    def _hasten(self) -> None:
+        self._pace = FIRST_LOOK_SECONDS
+        self._all_at = min(self._all_at, clock.monotonic() + FIRST_LOOK_SECONDS)
+
+    def _forget(self, awaited: Awaited) -> None:
+        self._awaited.pop(awaited, None)
+        self._soon.discard(awaited)
+        if same := self._by_key.get(_key_of(awaited)):
+            same.discard(awaited)
+            if not same:
+                del self._by_key[_key_of(awaited)]
 
 
-def ending_of(row: WorkflowRow) -> Ending:
-    """Return how a terminal row ended."""
-    return Ending(row.status, row.output, row.error, row.serialization, row.is_timed_out)
+# Hints that something has ended: it may be any of the workflows that are waited for.
+_ENDS = frozenset({"workflow", "cancel", "any"})
 
 
-def _complete(future: Future[Ending], answer: Ending | Exception) -> None:
+def _key_of(awaited: Awaited) -> tuple[str, str]:
+    return awaited.kind, hint_key(awaited.target, awaited.key)
+
+
+def hint_key(target: str, key: str) -> str:
+    """Return by what a hint names something that has come: the canonical form of other libraries' notifications."""
+    return f"{target}::{key}"
+
+
+def _complete(future: Future[Found], answer: Found | Exception) -> None:
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(answer, Exception):
@@ -127,4 +171,4 @@ def _complete(future: Future[Ending], answer: Ending | Exception) -> None:
 
 
 def _closed() -> ProviderUnavailable:
-    return ProviderUnavailable("the engine", "it was closed while a result was waited for")
+    return ProviderUnavailable("the engine", "it was closed while something was waited for")

@@ -261,6 +261,8 @@ class Swept:
     """Rows that a reaped executor held and that are queued again."""
     timed_out: int = 0
     """Rows whose deadline had passed and that are cancelled now."""
+    arrived: int = 0
+    """Parked runs that are queued now because what they waited for was there: written by a foreign hand, or missed."""
     orphans: int = 0
     """PENDING rows of a dead or unknown executor that nobody had released: always 0 unless something is wrong."""
     queues: frozenset[str] = field(default_factory=frozenset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from durust.model.records import WorkflowRow
 from durust.model.status import Status
 
 SLEEP = "sleep"
@@ -14,6 +15,8 @@ STREAM = "stream"
 
 NULL_TOPIC = "__null__topic__"
 """The canonical name of the topic of messages without one."""
+STREAM_ENTRIES_MAX = 1000
+"""So many entries of a stream are read at once; who wants more asks again."""
 STREAM_CLOSED = '"__DBOS_STREAM_CLOSED__"'
 """The canonical last entry of a closed stream, in plain JSON; other libraries write it without its quotes."""
 
@@ -65,3 +68,44 @@ class Ending:
     serialization: str | None
     is_timed_out: bool = False
     """Whether it was cancelled because of its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The workflow that was waited for is not there: it was deleted, or there never was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTail:
+    """What a stream holds from an offset on."""
+
+    entries: tuple[StreamEntry, ...]
+    is_over: bool = False
+    """Whether its writer has ended, so that nothing comes behind them."""
+
+
+Found = StoredValue | StreamTail | Ending | Gone | bool
+"""What there is: a value, entries of a stream, an ending, or just that a message is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Something that was waited for has come."""
+
+    awaited: Awaited
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Whoever is parked for this is to go on."""
+
+    kind: str
+    target: str
+    key: str | None = None
+    """None: whatever the key."""
+
+
+def ending_of(row: WorkflowRow) -> Ending:
+    """Return how a terminal row ended."""
+    return Ending(row.status, row.output, row.error, row.serialization, row.is_timed_out)

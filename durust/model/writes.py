@@ -19,6 +19,7 @@ from durust.model.schedule_writes import (
     StoreSchedule,
 )
 from durust.model.status import Status
+from durust.model.waits import Awaited
 
 INTERNAL_QUEUE = "_dbos_internal_queue"
 """Where work without a queue of its own waits; the canonical name, which other tools know too."""
@@ -150,26 +151,33 @@ class FinishWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing that a parked run waits for."""
+    """One thing that a parked run waits for; kind, target, key and offset are those of an `Awaited`."""
 
     place: int
     kind: str
     target: str = ""
     key: str = ""
+    at: int = 0
     until_ms: int | None = None
+
+    @classmethod
+    def of(cls, place: int, awaited: Awaited, until_ms: int | None) -> Wait:
+        """Return the wait of the operation at *place* for something, at most until an instant."""
+        return cls(place, awaited.kind, awaited.target, awaited.key, awaited.at, until_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class ParkWorkflow:
-    """Set a run aside until *until_ms* (database time); it costs one attempt less.
+    """Set a run aside until *until_ms* (database time) or until one of its waits is over; it costs one attempt less.
 
-    Answers `Recorded`, `Fenced` or `HistoryLost`. A repeated park finds the row DELAYED or with another token and is
-    answered `Fenced`: either way the run unwinds.
+    What has arrived already queues it again at once. Answers `Recorded`, `Fenced` or `HistoryLost`. A repeated park
+    finds the row DELAYED or with another token and is answered `Fenced`: either way the run unwinds.
     """
 
     lease: Lease
     after: int | None
-    until_ms: int
+    until_ms: int | None
+    """The first instant that it waits for; None where no time ends its waits."""
     waits: tuple[Wait, ...]
 
 
@@ -502,6 +510,8 @@ class Recorded:
     """How that is written, where it may be written in several ways (a message); else None."""
     workflow_id: str | None = None
     """The run that the write led to, where another may stand for it (a debounced start, a child); else None."""
+    queues: frozenset[str] = frozenset()
+    """The queues to which waiters went that some write of the batch woke."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from durust.model.waits import Awaited
 from durust.model.writes import RunWrite
 
 T = TypeVar("T")
@@ -37,11 +38,24 @@ class Pause:
 
 
 @dataclass(slots=True)
-class Wait:
+class Sleep:
     """Wait until an instant of the database's clock; answered by None or `Cut`, unless the run parks and unwinds."""
 
     place: int
     until_ms: int
+
+
+@dataclass(slots=True)
+class Await:
+    """Wait for the first of some things that others write, at most until an instant of the database's clock.
+
+    Answered by its `Arrival`, by None when the time is up, or by `Cut`, unless the run parks and unwinds. What is there
+    already comes at once, also when the time is up.
+    """
+
+    place: int
+    what: tuple[Awaited, ...]
+    until_ms: int | None
 
 
 @dataclass(slots=True)
@@ -65,5 +79,5 @@ class Cut:
 
 Ended = Returned | Raised
 StepEnd = Ended | Cut
-Effect = Commit | Call | Pause | Wait
+Effect = Commit | Call | Pause | Sleep | Await
 Routine = Generator[Effect, Any, T]

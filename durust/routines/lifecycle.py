@@ -24,8 +24,6 @@ from durust.routines.effects import Commit, Ended, Raised, Returned, Routine
 from durust.routines.run import Run, Verdict
 from durust.telemetry import emit
 
-SLEEP_KIND = "sleep"
-
 
 def conclude(run: Run, ended: Ended, codec: Codec, annotation: Any) -> Routine[FinishWorkflow | None]:
     """Write how the run ended, as its mark says; return what was written if it is the workflow's outcome.
@@ -64,11 +62,11 @@ def run_out(run: Run) -> Routine[FinishWorkflow | None]:
     return None
 
 
-def park(run: Run, until_ms: int, places: Sequence[int]) -> Routine[None]:
-    """Set the closed run aside until the earliest of its waits; the answer makes no difference to its unwinding."""
-    waits = tuple(Wait(place, SLEEP_KIND, until_ms=until_ms) for place in places)
+def park(run: Run, waits: Sequence[Wait]) -> Routine[None]:
+    """Set the closed run aside until the first of *waits* is over; the answer makes no difference to its unwinding."""
+    until_ms = min((wait.until_ms for wait in waits if wait.until_ms is not None), default=None)
     failpoint("run.park")
-    outcome = yield Commit(ParkWorkflow(lease=run.lease, after=run.after, until_ms=until_ms, waits=waits))
+    outcome = yield Commit(ParkWorkflow(lease=run.lease, after=run.after, until_ms=until_ms, waits=tuple(waits)))
     failpoint("run.parked")
     if isinstance(outcome, HistoryLost):
         yield Commit(HandBack(run.lease))

@@ -11,6 +11,8 @@ from durust.model.records import Checkpoint, Claimed
 
 SLEEP_NAME = "DBOS.sleep"
 """The canonical name of a sleep's record, which other tools show too."""
+TIMEOUT_NAME = "durust.timeout"
+"""The name of the record, at the place after a wait's, of the instant at which the wait is given up."""
 CUT_NAME = "durust.sleep.cut"
 """The name of the record, at the place after a sleep's, that it was cut short before its end."""
 
@@ -98,6 +100,9 @@ def _came_back(history: Iterable[Checkpoint], now_ms: int) -> Iterable[CameBack]
     cut = {record.place - 1 for record in history if record.name == CUT_NAME}
     for record in history:
         key = (record.completed_at_ms or 0, record.place)
+        if record.name == TIMEOUT_NAME:
+            # No operation: it only says how long one waits.
+            continue
         if record.name == SLEEP_NAME:
             # Its record carries the instant of its waking; every other one was written when it was complete.
             if key[0] <= now_ms and record.place not in cut:
@@ -108,7 +113,8 @@ def _came_back(history: Iterable[Checkpoint], now_ms: int) -> Iterable[CameBack]
 
 
 def _written(record: Checkpoint) -> Key:
-    at_ms = record.started_at_ms if record.name == SLEEP_NAME else record.completed_at_ms
+    is_instant = record.name in {SLEEP_NAME, TIMEOUT_NAME}
+    at_ms = record.started_at_ms if is_instant else record.completed_at_ms
     return at_ms or 0, record.place
 
 

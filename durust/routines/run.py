@@ -103,6 +103,11 @@ class Run:
         self.place += 2
         return self.place - 1
 
+    def take_place_of_wait(self) -> int:
+        """Take the next place for the outcome of a wait, and the one after it for the instant of its timeout."""
+        self.place += 2
+        return self.place - 1
+
     def recall(self, place: int, name: str) -> Checkpoint | None:
         """Return what history holds at *place*, or None. A record of another name fails the run."""
         record = self.history.get(place)

@@ -21,6 +21,8 @@ from durust.model.schedule_writes import (
     StoreSchedule,
 )
 from durust.model.status import ENQUEUED, PENDING, TRANSITIONS, Event, recorded
+from durust.model.waits import SLEEP
+from durust.model.wakes import wakes_of, with_queues
 from durust.model.writes import (
     APPLY_ORDER,
     Adopted,
@@ -138,10 +140,15 @@ def _send(run: Run, open_writes: Group) -> Answers:
     groups = [(_KINDS[kind], group) for kind, group in _groups(open_writes)]
     calls = [kind.calls([write for _, write in group]) for kind, group in groups]
     locks = _locks([write for _, group in groups for _, write in group])
-    results = iter(run([*locks, *(call for each in calls for call in each)])[len(locks) :])
+    wakes = [wake for _, group in groups for _, write in group for wake in wakes_of(write)]
+    # Wakes come last, in a snapshot of their own.
+    last = [Call(SQL.wake_waiters, columns.wake_waiters(wakes), is_hot=True)] if wakes else []
+    results = iter(run([call for each in (locks, *calls, last) for call in each])[len(locks) :])
     answers: Answers = {}
     for (kind, group), each in zip(groups, calls, strict=True):
         answers |= kind.read(group, [next(results) for _ in each])
+    if wakes and (queues := frozenset(row[0] for row in next(results))):
+        _tell(answers, groups, queues)
     return answers
 
 
@@ -156,6 +163,15 @@ def _locks(writes: list[Write]) -> list[Call]:
     ids = [letter.destination_id for letter in letters]
     ids += [write.lease.workflow_id for write in writes if isinstance(write, _GUARDED)]
     return [Call(SQL.lock_workflows, message_columns.lock_workflows(ids), is_hot=True)]
+
+
+def _tell(answers: Answers, groups: list[tuple[_Kind, Group]], queues: frozenset[str]) -> None:
+    """Have one of the writes that woke somebody tell the queues."""
+    for _, group in groups:
+        for index, write in group:
+            if index in answers and wakes_of(write):
+                answers[index] = with_queues(answers[index], queues)
+                return
 
 
 def _groups(open_writes: Group) -> Iterator[tuple[type, Group]]:
@@ -729,8 +745,11 @@ _KINDS: dict[type, _Kind] = {
     ),
     SetEvent: _Kind(
         key=_place_of,
-        calls=lambda writes: [Call(SQL.set_events, columns.publish(writes), is_hot=True)],
-        read=_by_place,
+        calls=lambda writes: [
+            Call(SQL.hold_buckets, columns.hold_buckets(write.lease.workflow_id for write in writes), is_hot=True),
+            Call(SQL.set_events, columns.publish(writes), is_hot=True),
+        ],
+        read=lambda found, results: _by_place(found, results[1:]),
     ),
     AppendStream: _Kind(
         key=_place_of,
@@ -770,6 +789,12 @@ _KINDS: dict[type, _Kind] = {
         calls=lambda writes: _and_end_grants(
             [
                 Call(SQL.park_workflows, columns.park_workflows(writes), is_hot=True),
+                # A sleep is waited for alone, and its instant is there already.
+                *(
+                    [Call(SQL.hold_awaited, columns.hold_awaited(writes), is_hot=True)]
+                    if any(wait.kind != SLEEP for write in writes for wait in write.waits)
+                    else []
+                ),
                 Call(SQL.wake_parked, columns.wake_parked(writes), is_hot=True),
             ],
             writes,

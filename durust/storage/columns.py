@@ -12,6 +12,7 @@ from durust.model.publications import AppendStream, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
 from durust.model.standing import AHEAD_MAX, StandingRequest
+from durust.model.waits import Wake
 from durust.model.writes import (
     INTERNAL_QUEUE,
     AdoptWorkflows,
@@ -46,6 +47,11 @@ from durust.storage.links import Param, Row
 
 Params = dict[str, Param]
 
+
+# The advisory locks of places in which no workflow stands yet: their class, a number that nothing else uses, and how
+# many there are. With many buckets two workflows seldom share one; a batch never takes more locks than this.
+PLACES_LOCK = 0x64757275
+PLACES_BUCKETS = 64
 
 # Stands in no text that is worth a shortcut.
 _BETWEEN = "\x1f"
@@ -324,7 +330,34 @@ def park_workflows(writes: Sequence[ParkWorkflow]) -> Params:
         "wait_kinds": texts(wait.kind for _, wait in waits),
         "wait_targets": texts(wait.target for _, wait in waits),
         "wait_keys": texts(wait.key for _, wait in waits),
+        "wait_ats": numbers(wait.at for _, wait in waits),
         "wait_untils": numbers(wait.until_ms for _, wait in waits),
+        "internal": INTERNAL_QUEUE,
+    }
+
+
+def hold_awaited(writes: Sequence[ParkWorkflow]) -> Params:
+    """Return what parked runs wait for."""
+    waits = [wait for write in writes for wait in write.waits]
+    return {
+        "wait_kinds": texts(wait.kind for wait in waits),
+        "wait_targets": texts(wait.target for wait in waits),
+        "lock": PLACES_LOCK,
+        "buckets": PLACES_BUCKETS,
+    }
+
+
+def hold_buckets(workflow_ids: Iterable[str]) -> Params:
+    """Return the workflows of which events are about to be written."""
+    return {"ids": texts(workflow_ids), "lock": PLACES_LOCK, "buckets": PLACES_BUCKETS}
+
+
+def wake_waiters(wakes: Sequence[Wake]) -> Params:
+    """Return the columns of what has arrived."""
+    return {
+        "kinds": texts(wake.kind for wake in wakes),
+        "targets": texts(wake.target for wake in wakes),
+        "keys": texts(wake.key for wake in wakes),
         "internal": INTERNAL_QUEUE,
     }
 

@@ -36,7 +36,8 @@ from durust.model.records import (
 from durust.model.standing import Standing, StandingRequest
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.validity import refusal
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
+from durust.model.wakes import told
 from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
 from durust.storage import debounces
 from durust.storage.counting import count, count_steps
@@ -111,7 +112,8 @@ class InMemoryProvider:
                     outcomes |= debounces.answers(groups.get(kind, []), self._tables.apply)
                 else:
                     outcomes |= {place: self._tables.apply(write) for place, write in groups.get(kind, ())}
-        return [outcomes[place] for place in range(len(writes))]
+            answers = [outcomes[place] for place in range(len(writes))]
+            return told(writes, answers, self._tables.wake_all)
 
     def claim(self, request: ClaimRequest) -> Claims:
         with self._transaction():
@@ -134,6 +136,8 @@ class InMemoryProvider:
             )
             due = [key for until, key in waiting if until <= now][: request.limit]
             queued = [self._tables.fall_due(key) for key in due]
+            arrived = self._tables.arrived(request.scope)[: request.limit]
+            woken = [self._tables.fall_due(key) for key in arrived]
             reaped = self._lapsed(request) if request.reap else ()
             released = self._tables.retire(reaped, "its lease lapsed")
             orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))
@@ -144,10 +148,12 @@ class InMemoryProvider:
                 reaped=reaped,
                 released=len(released.workflow_ids),
                 timed_out=len(late),
+                arrived=len(arrived),
                 orphans=len(orphans.workflow_ids),
-                queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in queued},
+                queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in (*queued, *woken)},
                 next_due_seconds=None if next_due is None else max(0.0, (next_due - now) / 1000),
-                more=request.limit in {len(due), len(late), len(reaped), len(orphans.workflow_ids), forgotten}
+                more=request.limit
+                in {len(due), len(late), len(arrived), len(reaped), len(orphans.workflow_ids), forgotten}
                 or len(reaped) == REAP_LIMIT,
             )
 
@@ -257,6 +263,12 @@ class InMemoryProvider:
             row = rows.get(key)
             if row is not None and matches(row, query) and (not query.is_stranded or self._tables.is_stranded(row)):
                 yield row
+
+    def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
+        with self._lock:
+            self._demand_open()
+            found = ((one, self._tables.found(one)) for one in awaited)
+            return {one: there for one, there in found if there is not None}
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         with self._lock:

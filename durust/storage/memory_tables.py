@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
 
 from durust import clock
+from durust.model import waits
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.attributes import merge
 from durust.model.filters import Scope
@@ -17,7 +18,18 @@ from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, VersionRow, WorkflowRow
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import DELAYED, ENQUEUED, PENDING, TRANSITIONS, Event, finishing_event, move
-from durust.model.waits import STREAM_CLOSED, StoredValue, StreamEntry
+from durust.model.waits import (
+    STREAM_CLOSED,
+    STREAM_ENTRIES_MAX,
+    Awaited,
+    Found,
+    Gone,
+    StoredValue,
+    StreamEntry,
+    StreamTail,
+    Wake,
+    ending_of,
+)
 from durust.model.writes import (
     INTERNAL_QUEUE,
     Adopted,
@@ -492,7 +504,8 @@ class Tables:
         self.waits[row.workflow_id] = write.waits
         self.workflows[row.workflow_id] = replace(row, delay_until_ms=write.until_ms)
         # What is waited for may have come before the run was set aside: nobody would look at it again at once.
-        if write.until_ms <= self.now_ms:
+        is_due = write.until_ms is not None and write.until_ms <= self.now_ms
+        if is_due or any(self.has_arrived(wait) for wait in write.waits):
             self.fall_due(row.workflow_id)
         return Recorded()
 
@@ -779,6 +792,58 @@ class Tables:
         self.waits.pop(workflow_id, None)
         dedup_id = None if workflow_id in self.debounced else self.workflows[workflow_id].dedup_id
         return self.move(workflow_id, Event.DUE, delay_until_ms=None, dedup_id=dedup_id, updated_at_ms=self.now_ms)
+
+    def found(self, awaited: Awaited) -> Found | None:
+        """Return what there is of something that is waited for; None while there is nothing."""
+        target = self.workflows.get(awaited.target)
+        match awaited.kind:
+            case waits.MESSAGE:
+                return next(
+                    (
+                        True
+                        for one in self.messages.values()
+                        if (one.destination, one.topic, one.consumed_by) == (awaited.target, awaited.key, None)
+                    ),
+                    None,
+                )
+            case waits.EVENT:
+                return self.events.get(awaited.target, {}).get(awaited.key)
+            case waits.RESULT if target is None:
+                return Gone()
+            case waits.RESULT if target is not None and target.status.is_terminal:
+                return ending_of(target)
+            case waits.STREAM if target is None:
+                return Gone()
+            case waits.STREAM if target is not None:
+                entries = self.streams.get(awaited.target, {}).get(awaited.key, [])[awaited.at :][:STREAM_ENTRIES_MAX]
+                is_over = target.status.is_terminal
+                return StreamTail(tuple(entries), is_over) if entries or is_over else None
+        return None
+
+    def has_arrived(self, wait: Wait) -> bool:
+        """Tell whether something that a parked run waits for is there."""
+        return self.found(Awaited(wait.kind, wait.target, wait.key, wait.at)) is not None
+
+    def arrived(self, scope: Scope) -> list[str]:
+        """Return the parked runs for whom something is there."""
+        return [
+            key
+            for key, waiting in sorted(self.waits.items())
+            if is_in(scope, self.workflows[key]) and any(self.has_arrived(wait) for wait in waiting)
+        ]
+
+    def wake_all(self, wakes: Iterable[Wake]) -> frozenset[str]:
+        """Queue whoever is parked for one of *wakes*; return the queues."""
+        woken = [
+            key
+            for key, waiting in self.waits.items()
+            if any(
+                (wait.kind, wait.target) == (one.kind, one.target) and one.key in {None, wait.key}
+                for one in wakes
+                for wait in waiting
+            )
+        ]
+        return frozenset(self.fall_due(key).queue or INTERNAL_QUEUE for key in woken)
 
     def retire(self, executor_ids: Iterable[str], why: str) -> Released:
         """Declare executors DEAD and release what they hold."""

@@ -33,8 +33,8 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.standing import Standing, StandingRequest
-from durust.model.waits import StoredValue, StreamEntry
-from durust.storage import announcements, columns, counting, migrating, rows
+from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
+from durust.storage import announcements, columns, counting, migrating, reading, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
@@ -488,6 +488,9 @@ class PostgresProvider:
     def step_counts(self, query: StepQuery) -> list[StepCount]:
         [found] = self._run([Call(SQL.count_steps, columns.count_steps(query))])
         return [counting.step_count(row) for row in found]
+
+    def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
+        return reading.values(self._run, awaited)
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         [found] = self._run([Call(SQL.list_executors, columns.list_executors(query))])

@@ -21,7 +21,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.standing import Standing, StandingRequest
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 
 
@@ -124,6 +124,13 @@ class StateProvider(Protocol):
 
     def step_counts(self, query: StepQuery) -> list[StepCount]:
         """Count completed steps by their name."""
+
+    def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
+        """Read what there is of things that are waited for: nothing stands for what has not come.
+
+        Of a result its ending, of a result or stream without its workflow `Gone`; of a stream what follows from the
+        offset on, once there is something or its writer has ended; of a message only that one is there.
+        """
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         """Read executor rows."""

@@ -21,7 +21,7 @@ from durust.model.records import (
 )
 from durust.model.standing import Standing, Taken
 from durust.model.status import recorded
-from durust.model.waits import NULL_TOPIC, StoredValue, StreamEntry
+from durust.model.waits import NULL_TOPIC, Awaited, Found, Gone, StoredValue, StreamEntry, ending_of
 from durust.model.writes import Wait
 
 Row = Sequence[Any]
@@ -68,6 +68,19 @@ def streams(found: Iterable[Row]) -> dict[str, tuple[StreamEntry, ...]]:
     for key, *entry in found:
         entries.setdefault(key, []).append(StreamEntry(*entry))
     return {key: tuple(each) for key, each in entries.items()}
+
+
+def endings(awaited: Iterable[Awaited], standing: Iterable[WorkflowRow]) -> dict[Awaited, Found]:
+    """Return the endings that are there, by the rows of all awaited workflows that are there."""
+    by_id = {row.workflow_id: row for row in standing}
+    found: dict[Awaited, Found] = {}
+    for one in awaited:
+        row = by_id.get(one.target)
+        if row is None:
+            found[one] = Gone()
+        elif row.status.is_terminal:
+            found[one] = ending_of(row)
+    return found
 
 
 def claimed(row: Row, *, has_grant: bool = False) -> Claimed:

@@ -32,7 +32,7 @@ from durust.model.records import (
 )
 from durust.model.standing import Standing, StandingRequest
 from durust.model.validity import refusal
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import (
     counting,
@@ -42,6 +42,7 @@ from durust.storage import (
     sqlite_files,
     sqlite_filters,
     sqlite_purges,
+    sqlite_reading,
     sqlite_schema,
 )
 from durust.storage.halves import by_halves, is_too_large
@@ -442,6 +443,9 @@ class SqliteProvider:
 
     def step_counts(self, query: StepQuery) -> list[StepCount]:
         return [counting.step_count(row) for row in self._read(SQL.count_steps, sqlite_filters.step_counts(query))]
+
+    def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
+        return sqlite_reading.values(self._read, awaited)
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return [rows.executor(row) for row in self._read(SQL.list_executors, sqlite_filters.executors(query))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
@@ -16,7 +16,8 @@ from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
 from durust.model.status import ENQUEUED, PENDING, recorded
-from durust.model.waits import STREAM_CLOSED
+from durust.model.waits import STREAM_CLOSED, Wake
+from durust.model.wakes import told
 from durust.model.writes import (
     APPLY_ORDER,
     INTERNAL_QUEUE,
@@ -147,13 +148,14 @@ def commit(transaction: Transaction, writes: Sequence[Write]) -> list[Outcome]:
             outcomes |= debounces.answers(group, partial(_debounce, transaction))
             continue
         if kind is RecordStep and group:
-            answers = _record_steps(transaction, [write for _, write in group])
+            applied = _record_steps(transaction, [write for _, write in group])
         else:
-            answers = [_APPLY[kind](transaction, write) for _, write in group]
+            applied = [_APPLY[kind](transaction, write) for _, write in group]
             for _, write in group:
                 _end_grant_of(transaction, write)
-        outcomes.update(zip((index for index, _ in group), answers, strict=True))
-    return [outcomes[index] for index in range(len(writes))]
+        outcomes.update(zip((index for index, _ in group), applied, strict=True))
+    answers = [outcomes[index] for index in range(len(writes))]
+    return told(writes, answers, partial(_wake_all, transaction))
 
 
 def _record_steps(transaction: Transaction, writes: list[RecordStep]) -> list[Outcome]:
@@ -286,18 +288,41 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
     params: dict[str, Param] = {"until": write.until_ms, "internal": INTERNAL_QUEUE}
     if not transaction.change(SQL.park_workflows, _guard(write) | params):
         return _explain(transaction, write) or Fenced()
-    transaction.change(SQL.forget_waits, {"id": write.lease.workflow_id})
-    for wait in write.waits if write.until_ms > transaction.now_ms else ():
+    workflow_id = write.lease.workflow_id
+    transaction.change(SQL.forget_waits, {"id": workflow_id})
+    for wait in write.waits if write.until_ms is None or write.until_ms > transaction.now_ms else ():
         values: dict[str, Param] = {
-            "id": write.lease.workflow_id,
+            "id": workflow_id,
             "place": wait.place,
             "kind": wait.kind,
             "target": wait.target,
             "key": wait.key,
+            "at": wait.at,
             "until": wait.until_ms,
         }
         transaction.change(SQL.store_waits, values)
+    # What is waited for may have come before the run was set aside.
+    if transaction.rows(SQL.find_arrived, {"id": workflow_id, "app": None, "names": None, "limit": 1}):
+        wake(transaction, workflow_id)
     return Recorded()
+
+
+def wake(transaction: Transaction, workflow_id: str) -> list[str]:
+    """Queue a parked run; return the queue that got it, if it was parked."""
+    queued = transaction.rows(SQL.wake_parked, {"id": workflow_id, "internal": INTERNAL_QUEUE})
+    if queued:
+        transaction.change(SQL.forget_waits, {"id": workflow_id})
+    return [row[0] for row in queued]
+
+
+def _wake_all(transaction: Transaction, wakes: Iterable[Wake]) -> frozenset[str]:
+    """Queue whoever is parked for one of *wakes*; return the queues."""
+    waiters = [
+        row[0]
+        for one in wakes
+        for row in transaction.rows(SQL.find_waiters, {"kind": one.kind, "target": one.target, "key": one.key})
+    ]
+    return frozenset(queue for workflow_id in waiters for queue in wake(transaction, workflow_id))
 
 
 def _hand_back(transaction: Transaction, write: HandBack) -> Outcome:

@@ -11,7 +11,7 @@ from durust.model.writes import INTERNAL_QUEUE, Released
 from durust.storage import rows
 from durust.storage.budgets import Budget, Candidate, Used
 from durust.storage.links import Param
-from durust.storage.sqlite_batch import SQL, Transaction, retire
+from durust.storage.sqlite_batch import SQL, Transaction, retire, wake
 
 # One reap is one transaction, which keeps every other writer waiting.
 REAP_LIMIT = 64
@@ -138,6 +138,8 @@ def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
     due = transaction.rows(SQL.queue_due, scope)
     for workflow_id, *_ in (*late, *due):
         transaction.change(SQL.forget_waits, {"id": workflow_id})
+    arrived = transaction.rows(SQL.find_arrived, scope | {"id": None})
+    woken = [row for (workflow_id,) in arrived for row in wake(transaction, workflow_id)]
     reap_limit = min(request.limit, REAP_LIMIT)
     reaped: tuple[str, ...] = ()
     released = Released((), frozenset())
@@ -153,10 +155,11 @@ def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
         reaped=reaped,
         released=len(released.workflow_ids),
         timed_out=len(late),
+        arrived=len(woken),
         orphans=len(orphans),
-        queues=released.queues | {row[1] for row in (*due, *orphans)},
+        queues=released.queues | set(woken) | {row[1] for row in (*due, *orphans)},
         next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=len(reaped) == reap_limit or request.limit in {len(due), len(late), len(orphans), forgotten},
+        more=len(reaped) == reap_limit or request.limit in {len(due), len(late), len(arrived), len(orphans), forgotten},
     )
 
 

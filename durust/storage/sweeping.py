@@ -22,6 +22,7 @@ def sweep(run: Run, request: SweepRequest) -> Swept:
     scope = columns.sweep(request)
     [late] = run([Call(SQL.time_out_workflows, scope)])
     [due] = run([Call(SQL.queue_due, scope)])
+    [arrived] = run([Call(SQL.queue_arrived, scope)])
     reaped, released, reap_is_full = _reap(run, request) if request.reap else ((), [], False)
     [orphans] = run([Call(SQL.release_orphans, scope)])
     [forgotten] = run([Call(SQL.forget_grants, scope)])
@@ -31,10 +32,11 @@ def sweep(run: Run, request: SweepRequest) -> Swept:
         reaped=reaped,
         released=len(released),
         timed_out=len(late),
+        arrived=len(arrived),
         orphans=len(orphans),
-        queues=frozenset(row[-1] for row in (*due, *released, *orphans)),
+        queues=frozenset(row[-1] for row in (*due, *arrived, *released, *orphans)),
         next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=reap_is_full or request.limit in {len(due), len(late), len(orphans), len(forgotten)},
+        more=reap_is_full or request.limit in {len(due), len(late), len(arrived), len(orphans), len(forgotten)},
     )
 
 

@@ -19,6 +19,7 @@ from durust.engine.runner import Runner
 from durust.engine.slots import Slots
 from durust.engine.ticket import Ticket, deliver
 from durust.engine.vitals import Tally
+from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable
 from durust.model.filters import ListFilter, Scope, SweepRequest
 from durust.model.records import WorkflowRow
@@ -164,7 +165,8 @@ class Life:
             loop=Loop(self._loop),
             trusted=lambda: True,
             contexts=make_context,
-            finished=lambda _: None,
+            provider=self._provider,
+            watcher=Watcher(self._provider, 1.0),
             tally=Tally(),
         )
         [claimed] = self._provider.claim(want(executor_id, QUEUE, names=(NAME,)))

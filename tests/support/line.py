@@ -23,7 +23,7 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.standing import Standing, StandingRequest
-from durust.model.waits import StoredValue, StreamEntry
+from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 
@@ -122,6 +122,9 @@ class Line:
 
     def step_counts(self, query: StepQuery) -> list[StepCount]:
         return self.pass_on("step_counts", lambda: self.behind.step_counts(query))
+
+    def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
+        return self.pass_on("values", lambda: self.behind.values(awaited))
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
         return self.pass_on("executors", lambda: self.behind.executors(query))

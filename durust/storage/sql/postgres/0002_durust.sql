@@ -44,6 +44,7 @@ create table durust.waits (
     kind text,
     target text,
     key text,
+    at integer not null default 0,
     until bigint,
     primary key (workflow_id, place, kind, target, key)
 );

@@ -1106,7 +1106,7 @@ with mine as materialized (
 select e.workflow_uuid from ended e
 
 -- name: park_workflows
--- The waits stand with the row's new state; what is waited for is looked at by wake_parked, in a later snapshot.
+-- First of three statements: the waits stand with the row's new state.
 with mine as materialized (
     select i.*
       from (
@@ -1136,24 +1136,80 @@ with mine as materialized (
      where w.workflow_uuid = m.id
     returning w.workflow_uuid
 ), waiting as (
-    insert into durust.waits (workflow_id, place, kind, target, key, until)
-    select i.id, i.place, i.kind, i.target, i.key, i.until
+    insert into durust.waits (workflow_id, place, kind, target, key, at, until)
+    select i.id, i.place, i.kind, i.target, i.key, i.at, i.until
       from unnest(
            %(wait_ids)s::text[], %(wait_places)s::integer[], %(wait_kinds)s::text[], %(wait_targets)s::text[],
-           %(wait_keys)s::text[], %(wait_untils)s::bigint[])
-           as i(id, place, kind, target, key, until)
+           %(wait_keys)s::text[], %(wait_ats)s::integer[], %(wait_untils)s::bigint[])
+           as i(id, place, kind, target, key, at, until)
      where i.id in (select p.workflow_uuid from parked p)
         on conflict do nothing
 )
 select p.workflow_uuid from parked p
 
+-- name: hold_awaited
+-- Second of three statements: whoever is about to make something arrive holds its workflow's row, so he either comes
+-- before the look of the third one or finds the waits. Nobody waits for him here, because he may be waiting for us: his
+-- workflow is noted, and the third statement takes it for arrived. A workflow that is not there yet has no row to hold:
+-- its place is taken by a lock of which each writer of events holds the shared kind.
+with target as materialized (
+    select distinct i.kind, i.target
+      from unnest(%(wait_kinds)s::text[], %(wait_targets)s::text[]) as i(kind, target)
+     where i.kind in ('event', 'result', 'stream')
+), held as materialized (
+    select w.workflow_uuid
+      from (select distinct t.target from target t order by t.target) t
+     cross join lateral (
+           select s.workflow_uuid
+             from dbos.workflow_status s
+            where s.workflow_uuid = t.target
+           offset 0
+              for share skip locked) w
+), busy as (
+    select t.target
+      from target t
+     where t.target not in (select h.workflow_uuid from held h)
+       and ((select w.workflow_uuid from dbos.workflow_status w where w.workflow_uuid = t.target) is not null
+            or not pg_try_advisory_xact_lock(%(lock)s::integer, abs(mod(hashtext(t.target), %(buckets)s::integer))))
+)
+select set_config('durust.busy', coalesce((select json_agg(b.target)::text from busy b), '[]'), true)
+
 -- name: wake_parked
--- Queues at once what was due already when it parked.
+-- Third of three statements: queues at once what was due already when it parked, or what had come.
 with pick as materialized (
     select w.workflow_uuid
       from dbos.workflow_status w
      where w.workflow_uuid = any(%(ids)s::text[]) and w.status = 'DELAYED'
-       and w.delay_until_epoch_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+       and (w.delay_until_epoch_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+            or exists (
+                select
+                  from durust.waits v
+                 where v.workflow_id = w.workflow_uuid
+                   and (v.target in (
+                            select b.target
+                              from json_array_elements_text(
+                                   coalesce(nullif(current_setting('durust.busy', true), ''), '[]')::json) b(target))
+                        or case v.kind
+                           when 'message' then
+                               (select 1 from dbos.notifications n
+                                 where n.destination_uuid = v.target and n.topic = v.key and not n.consumed
+                                 limit 1) is not null
+                           when 'event' then
+                               (select 1 from dbos.workflow_events e
+                                 where e.workflow_uuid = v.target and e.key = v.key) is not null
+                           when 'result' then
+                               (select 1 from dbos.workflow_status s
+                                 where s.workflow_uuid = v.target
+                                   and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+                           when 'stream' then
+                               (select 1 from dbos.streams t
+                                 where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at
+                                 limit 1) is not null
+                               or (select 1 from dbos.workflow_status s
+                                    where s.workflow_uuid = v.target
+                                      and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+                           else false
+                           end)))
      order by w.workflow_uuid
        for update skip locked
 ), forgotten as (
@@ -1908,6 +1964,90 @@ select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.ser
  where o.workflow_uuid = any(%(ids)s::text[])
  order by o.workflow_uuid, coalesce(o.completed_at_epoch_ms, 0), o.function_id
 
+-- name: hold_buckets
+-- What a writer of events holds against those who park for a workflow that is not there yet.
+select pg_advisory_xact_lock_shared(%(lock)s::integer, b.bucket)
+  from (select distinct abs(mod(hashtext(i.id), %(buckets)s::integer)) as bucket
+          from unnest(%(ids)s::text[]) as i(id)
+         order by 1) b
+
+-- name: wake_waiters
+-- Comes last, in a snapshot that was taken when what has arrived was locked already. Who is locked himself is left to the
+-- sweep: he may be waiting for us.
+with arrived as materialized (
+    select distinct v.workflow_id
+      from unnest(%(kinds)s::text[], %(targets)s::text[], %(keys)s::text[]) as i(kind, target, key)
+      join durust.waits v on v.target = i.target and v.kind = i.kind and (i.key is null or v.key = i.key)
+), pick as materialized (
+    select w.workflow_uuid
+      from (select a.workflow_id from arrived a order by a.workflow_id) a
+     cross join lateral (
+           select s.workflow_uuid, s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = a.workflow_id
+           offset 0
+              for update skip locked) w
+     where w.status = 'DELAYED'
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.queue_name
+
+-- name: queue_arrived
+-- What a foreign hand wrote, or a waker left because it was locked.
+with arrived as materialized (
+    select distinct v.workflow_id
+      from durust.waits v
+     cross join lateral (
+           select r.status, r.name, r.application_name
+             from dbos.workflow_status r
+            where r.workflow_uuid = v.workflow_id
+           offset 0) w
+     where v.kind <> 'sleep' and w.status = 'DELAYED'
+       and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
+       and case v.kind
+           when 'message' then
+               (select 1 from dbos.notifications n
+                 where n.destination_uuid = v.target and n.topic = v.key and not n.consumed
+                 limit 1) is not null
+           when 'event' then
+               (select 1 from dbos.workflow_events e where e.workflow_uuid = v.target and e.key = v.key) is not null
+           when 'result' then
+               (select 1 from dbos.workflow_status s
+                 where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+           when 'stream' then
+               (select 1 from dbos.streams t
+                 where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at
+                 limit 1) is not null
+               or (select 1 from dbos.workflow_status s
+                    where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+           else false
+           end
+), pick as materialized (
+    select w.workflow_uuid
+      from (select a.workflow_id from arrived a order by a.workflow_id limit %(limit)s) a
+     cross join lateral (
+           select s.workflow_uuid, s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = a.workflow_id
+           offset 0
+              for update skip locked) w
+     where w.status = 'DELAYED'
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.queue_name
+
 -- name: queue_due
 with pick as materialized (
     select w.workflow_uuid
@@ -2118,6 +2258,32 @@ select s.key, s."offset", s.value, s.serialization, s.function_id
   from dbos.streams s
  where s.workflow_uuid = %(id)s
  order by s.key collate "C", s."offset"
+
+-- name: read_events
+select e.workflow_uuid, e.key, e.value, e.serialization
+  from unnest(%(ids)s::text[], %(keys)s::text[]) as i(id, key)
+  join dbos.workflow_events e on e.workflow_uuid = i.id and e.key = i.key
+
+-- name: read_streams
+-- For each of what is asked the entries from an offset on, and whether its writer has ended or is not there.
+select i.place, w.workflow_uuid is not null, coalesce(w.status not in ('DELAYED', 'ENQUEUED', 'PENDING'), true),
+       t."offset", t.value, t.serialization, t.function_id
+  from unnest(%(ids)s::text[], %(keys)s::text[], %(ats)s::integer[]) with ordinality as i(id, key, at, place)
+  left join dbos.workflow_status w on w.workflow_uuid = i.id
+  left join lateral (
+       select s."offset", s.value, s.serialization, s.function_id
+         from dbos.streams s
+        where s.workflow_uuid = i.id and s.key = i.key and s."offset" >= i.at
+        order by s."offset"
+        limit %(limit)s) t on true
+ order by i.place, t."offset"
+
+-- name: find_messages
+select i.id, i.topic
+  from unnest(%(ids)s::text[], %(topics)s::text[]) as i(id, topic)
+ where (select 1 from dbos.notifications n
+         where n.destination_uuid = i.id and n.topic = i.topic and not n.consumed
+         limit 1) is not null
 
 -- part: workflows_meant
 -- A filter that is NULL falls away, because a statement that asks for it is planned for its values each time.

@@ -45,6 +45,7 @@ create table durust_waits (
     kind text not null,
     target text not null,
     key text not null,
+    at integer not null default 0,
     until integer,
     primary key (workflow_id, place, kind, target, key)
 );

@@ -368,7 +368,7 @@ on conflict (workflow_uuid) do update
 -- name: park_workflows
 -- What was due already when it parked is queued at once: nobody would look at it before the next sweep.
 update workflow_status
-   set status = case when :until > :now then 'DELAYED' else 'ENQUEUED' end,
+   set status = case when :until <= :now then 'ENQUEUED' else 'DELAYED' end,
        queue_name = coalesce(queue_name, :internal),
        delay_until_epoch_ms = case when :until > :now then :until end, executor_id = null, owner_xid = null,
        started_at_epoch_ms = null, recovery_attempts = recovery_attempts - 1, updated_at = :now
@@ -381,8 +381,8 @@ update workflow_status
 delete from durust_waits where workflow_id = :id
 
 -- name: store_waits
-insert into durust_waits (workflow_id, place, kind, target, key, until)
-values (:id, :place, :kind, :target, :key, :until)
+insert into durust_waits (workflow_id, place, kind, target, key, at, until)
+values (:id, :place, :kind, :target, :key, :at, :until)
 on conflict do nothing
 
 -- name: hand_back_workflows
@@ -717,6 +717,43 @@ select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.ser
  where o.workflow_uuid in (select i.value from json_each(:ids) i)
  order by o.workflow_uuid, coalesce(o.completed_at_epoch_ms, 0), o.function_id
 
+-- name: find_arrived
+-- The parked runs for whom something has come: one of them, or all.
+select distinct v.workflow_id
+  from durust_waits v
+  join workflow_status w on w.workflow_uuid = v.workflow_id
+ where v.kind <> 'sleep' and w.status = 'DELAYED' and (:id is null or v.workflow_id = :id)
+   and (:app is null or w.application_name = :app
+        or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+   and case v.kind
+       when 'message' then exists (
+           select 1 from notifications n
+            where n.destination_uuid = v.target and n.topic = v.key and not n.consumed)
+       when 'event' then exists (
+           select 1 from workflow_events e where e.workflow_uuid = v.target and e.key = v.key)
+       when 'result' then not exists (
+           select 1 from workflow_status s
+            where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING'))
+       when 'stream' then exists (
+           select 1 from streams t where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at)
+           or not exists (
+               select 1 from workflow_status s
+                where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING'))
+       else 0
+       end
+ limit :limit
+
+-- name: find_waiters
+select distinct v.workflow_id
+  from durust_waits v
+ where v.target = :target and v.kind = :kind and (:key is null or v.key = :key)
+
+-- name: wake_parked
+update workflow_status
+   set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), delay_until_epoch_ms = null, updated_at = :now
+ where workflow_uuid = :id and status = 'DELAYED'
+returning queue_name
+
 -- name: queue_due
 update workflow_status
    set status = 'ENQUEUED', queue_name = coalesce(queue_name, :internal), delay_until_epoch_ms = null,
@@ -903,6 +940,19 @@ select s.key, s."offset", s.value, s.serialization, s.function_id
   from streams s
  where s.workflow_uuid = :id
  order by s.key, s."offset"
+
+-- name: read_events
+select e.value, e.serialization from workflow_events e where e.workflow_uuid = :id and e.key = :key
+
+-- name: read_streams
+select t."offset", t.value, t.serialization, t.function_id
+  from streams t
+ where t.workflow_uuid = :id and t.key = :key and t."offset" >= :at
+ order by t."offset"
+ limit :limit
+
+-- name: find_messages
+select 1 from notifications n where n.destination_uuid = :id and n.topic = :topic and not n.consumed limit 1
 
 -- part: meant_rows
  where (:names is null or w.name in (select n.value from json_each(:names) n))
