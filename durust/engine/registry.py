@@ -79,7 +79,14 @@ class Definition:
             self.demand_tick()
 
     def demand_tick(self) -> None:
-        """Check that a schedule can run it. Raises `InvalidArgument` unless it takes one `ScheduledInput`."""
+        """Check that a schedule can run it. Raises `InvalidArgument` unless it takes one `ScheduledInput`.
+
+        One that demands a role is refused as well, because a schedule names nobody who could have it.
+        """
+        if self.required_roles:
+            raise InvalidArgument(
+                "required_roles", self.required_roles, "are demanded of a user, and a schedule has none"
+            )
         # Not the shape that is kept: while the module loads not each of the other annotations can be resolved.
         shape = Shape.of(self.fn, skip_first=True)
         wanted = "a schedule calls it with one argument, so write `def f(ctx, tick: ScheduledInput)`"

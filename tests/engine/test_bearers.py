@@ -254,3 +254,5 @@ def test_a_decorator_names_the_roles_and_a_text_is_refused() -> None:
     assert guarded.definition.required_roles == ("admin",)
     with pytest.raises(InvalidArgument, match="required_roles"):
         durust.workflow(required_roles="admin")(guarded.fn)
+    with pytest.raises(InvalidArgument, match="a schedule has none"):
+        durust.workflow(required_roles=["admin"], schedule="0 0 3 * * *")(guarded.fn)

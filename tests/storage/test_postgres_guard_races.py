@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from durust.model.attribute_writes import RecordAttributes
 from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.storage import columns
@@ -39,6 +40,11 @@ STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
     "record_sleeps": (SQL.record_sleeps, SHARE, lambda run: columns.record_sleeps([record_sleep(run)])),
     "set_events": (SQL.set_events, UPDATE, lambda run: columns.publish([set_event(run)])),
     "append_streams": (SQL.append_streams, UPDATE, lambda run: columns.publish([append(run)])),
+    "record_attributes": (
+        SQL.record_attributes,
+        UPDATE,
+        lambda run: columns.record_attributes([RecordAttributes(run.lease, None, 1, '{"a":1}', 1, 2)]),
+    ),
     "start_children": (SQL.start_children, SHARE, lambda run: columns.start_children([start_child(run)])),
     "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: columns.finish_workflows([finish(run)])),
     "park_workflows": (SQL.park_workflows, UPDATE, lambda run: columns.park_workflows([park(run)])),
