@@ -55,8 +55,10 @@ from durust.model.status import Status
 from durust.queue import WorkflowQueue
 from durust.schedules import Schedule
 from durust.settings import Settings
+from durust.storage.datasource import Datasource
 from durust.storage.memory import InMemoryProvider
 from durust.storage.provider import StateProvider
+from durust.transactions import Transaction, TransactionOptions, transaction
 
 if TYPE_CHECKING:
     from durust.storage.postgres import PostgresProvider
@@ -69,6 +71,7 @@ __all__ = [
     "AsyncDurableEngine",
     "AsyncWorkflowHandle",
     "Checkpoint",
+    "Datasource",
     "Debounced",
     "DecodedStep",
     "DecodedWorkflow",
@@ -117,6 +120,8 @@ __all__ = [
     "StreamClosed",
     "StreamTimedOut",
     "SyncDurableContext",
+    "Transaction",
+    "TransactionOptions",
     "VersionNotFound",
     "VersionRow",
     "Workflow",
@@ -134,6 +139,7 @@ __all__ = [
     "debounce",
     "failpoint",
     "step",
+    "transaction",
     "workflow",
 ]
 

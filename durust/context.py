@@ -30,6 +30,7 @@ from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
 from durust.routines.waits import sleep
+from durust.transactions import AsyncTransactions, SyncTransactions
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context, Bearer, Publisher, Mailbox):
+class DurableContext(_Context, Bearer, Publisher, Mailbox, AsyncTransactions):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
@@ -230,7 +231,7 @@ class DurableContext(_Context, Bearer, Publisher, Mailbox):
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncMailbox):
+class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncMailbox, SyncTransactions):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False
@@ -361,10 +362,12 @@ def make_context(
     return SyncDurableContext(run, driver, codec)
 
 
-def _in_step(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], status: StepStatus) -> Any:
+def _in_step(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], status: StepStatus, *first: Any
+) -> Any:
     token = CURRENT.set(_as_step(status))
     try:
-        result = fn(*args, **kwargs)
+        result = fn(*first, *args, **kwargs)
     finally:
         CURRENT.reset(token)
     # A plain function may answer an awaitable, such as a lambda around an async step: its body runs when it is awaited.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from durust.model.status import INITIAL, TERMINAL, TRANSITIONS
-from durust.storage.statements import load
+from durust.storage.statements import load_all
 from tests.tidy import behaviours
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -36,7 +36,7 @@ def states() -> str:
 
 def statements() -> str:
     """List the statements that have failpoints: those that change rows, and on Postgres those that do not as well."""
-    postgres, sqlite = ({statement.name: statement for statement in load(name)} for name in ("postgres", "sqlite"))
+    postgres, sqlite = ({statement.name: statement for statement in load_all(name)} for name in ("postgres", "sqlite"))
     changing = {name for dialect in (postgres, sqlite) for name in dialect if dialect[name].writes}
     reading = [name for name in sorted(postgres) if name not in changing]
     rows = []

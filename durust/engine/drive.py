@@ -9,17 +9,32 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from durust import clock
 from durust.engine.journal import Journal
 from durust.engine.ticket import LoopTicket
 from durust.engine.timers import GOVERNOR
+from durust.engine.transactor import LoopAsker
 from durust.engine.turns import Turn, Turns
 from durust.errors import Unwind
 from durust.model.waits import SLEEP, Arrival, Awaited, Found
 from durust.model.writes import Nothing, Outcome, RecordSleep, RunWrite, Wait
-from durust.routines.effects import Await, Call, Commit, Cut, Ended, Pause, Raised, Returned, Routine, Sleep, StepEnd
+from durust.routines.effects import (
+    Await,
+    Call,
+    Commit,
+    Cut,
+    Ended,
+    Pause,
+    Raised,
+    Returned,
+    Routine,
+    Sleep,
+    StepEnd,
+    Transact,
+)
 from durust.routines.lifecycle import park
 from durust.routines.patches import is_marker
 from durust.routines.replay import SLEEP_NAME
@@ -67,6 +82,12 @@ class Ground(Protocol):
 
     def look(self, what: Sequence[Awaited]) -> Mapping[Awaited, Found]:
         """Return what there is of *what* now. Blocks."""
+
+    async def begin_in_thread(self, body: Any) -> asyncio.Future[Ended | BaseException]:
+        """Run a sync body in a thread, and return as soon as it has begun."""
+
+    def transact(self, effect: Transact, asker: Any) -> Any:
+        """Carry a transaction through in this thread, asking the run through *asker*; return how it ended."""
 
 
 class BlockingDriver:
@@ -120,10 +141,16 @@ class BlockingDriver:
                     reply = None
                 case Await(place, what, until_ms):
                     reply = self._await(place, what, until_ms)
+                case Transact():
+                    self._await_trust()
+                    reply = self._ground.transact(effect, effect.asker)
 
-    def _call(self, body: Any, *, is_async: bool) -> Ended:
+    def _await_trust(self) -> None:
         while not self._ground.trusted():
             self._pause(DISTRUST_PAUSE_SECONDS)
+
+    def _call(self, body: Any, *, is_async: bool) -> Ended:
+        self._await_trust()
         if is_async:
             return self._call_on_loop(body)
         ended = call(body)
@@ -264,6 +291,10 @@ class AwaitingDriver:
                     if turn is None:
                         raise TypeError("only an operation of the body waits")
                     reply = await self._await(turn, what, until_ms)
+                case Transact():
+                    if turn is None:
+                        raise TypeError("only an operation of the body is a transaction")
+                    reply = await self._transact(effect, turn)
 
     async def _await(self, turn: Turn, what: tuple[Awaited, ...], until_ms: int | None) -> Arrival | Cut | None:
         watched = {one: self._ground.watch(one) for one in what}
@@ -331,10 +362,38 @@ class AwaitingDriver:
                     self._turns.takes_back(turn)
                 return outcome
 
-    async def _call(self, body: Any, *, is_async: bool) -> Ended:
+    async def _transact(self, effect: Transact, turn: Turn) -> Any:
+        asker = LoopAsker(effect.asker, self._loop, self._turns, turn)
+        begun = await self._unless_cut(self._begin(partial(self._ground.transact, effect, asker)), turn)
+        if isinstance(begun, Cut):
+            return begun
+        while not begun.done():
+            try:
+                await asyncio.shield(begun)
+            except asyncio.CancelledError:
+                # A thread is not stopped, and its record stands or it does not: the cancellation is late.
+                if self._run.is_closed():
+                    raise
+                turn.is_cancelled = True
+        match begun.result():
+            case Returned(answer):
+                return answer
+            case Raised(error):
+                raise error
+            case unwinding:
+                raise unwinding
+
+    async def _begin(self, body: Any) -> asyncio.Future[Ended | BaseException]:
+        await self._await_trust()
+        return await self._ground.begin_in_thread(body)
+
+    async def _await_trust(self) -> None:
         while not self._ground.trusted():
             await asyncio.sleep(DISTRUST_PAUSE_SECONDS)
             self._run.ensure_open()
+
+    async def _call(self, body: Any, *, is_async: bool) -> Ended:
+        await self._await_trust()
         if is_async:
             return await acall(body)
         ended = await self._ground.in_thread(body)

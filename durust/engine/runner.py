@@ -23,6 +23,7 @@ from durust.engine.slots import Slots
 from durust.engine.threads import ThreadPool
 from durust.engine.ticket import ThreadTicket
 from durust.engine.timers import GOVERNOR
+from durust.engine.transactor import Transactor
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
 from durust.engine.watcher import Watcher
@@ -32,7 +33,7 @@ from durust.model.records import Claimed, Lease
 from durust.model.status import Status
 from durust.model.waits import Awaited, Found
 from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow, Wait
-from durust.routines.effects import Ended, Raised, Returned, Routine
+from durust.routines.effects import Ended, Raised, Returned, Routine, Transact
 from durust.routines.lifecycle import conclude, park, run_out, set_aside
 from durust.routines.run import Run, Verdict
 from durust.settings import Settings
@@ -91,6 +92,7 @@ class Runner:
     ) -> None:
         self.journal = journal
         self.trusted = trusted
+        self._transactor = Transactor(provider, tally)
         self._settings, self._slots, self._loop = settings, slots, loop
         self._contexts, self._tally = contexts, tally
         self._provider, self._watcher = provider, watcher
@@ -239,8 +241,19 @@ class Runner:
         self._loop.loop.call_soon_threadsafe(begin, context=context)
         return answer
 
+    def transact(self, effect: Transact, asker: Any) -> Any:
+        """Carry a transaction through in this thread."""
+        return self._transactor.transact(effect, asker)
+
     async def in_thread(self, body: Any) -> Ended:
         """Run a sync body in a pool thread, in a copy of the caller's context; at most as many as there are slots."""
+        ended = await (await self.begin_in_thread(body))
+        if isinstance(ended, BaseException):
+            raise ended
+        return ended
+
+    async def begin_in_thread(self, body: Any) -> asyncio.Future[Ended | BaseException]:
+        """Run a sync body in such a thread, and return as soon as it has begun."""
         loop = asyncio.get_running_loop()
         gate = self._step_gates.setdefault(loop, asyncio.Semaphore(self._slots.size))
         answer: asyncio.Future[Ended | BaseException] = loop.create_future()
@@ -266,10 +279,7 @@ class Runner:
         except BaseException:
             gate.release()
             raise
-        ended = await answer
-        if isinstance(ended, BaseException):
-            raise ended
-        return ended
+        return answer
 
     # Sync runs
 

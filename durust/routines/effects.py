@@ -59,6 +59,29 @@ class Await:
 
 
 @dataclass(slots=True)
+class Transact:
+    """Call the user's function in a database transaction that also records how it ended.
+
+    Answered by the outcome of the record; by `Raised`, `Cut` or `Stood` when there is no record yet.
+    """
+
+    asker: Any
+    """What makes the record when the function has ended."""
+    isolation: str
+    database: Any
+    """Another database than that which holds the state, or None."""
+
+
+@dataclass(slots=True)
+class Stood:
+    """How the function ended stands in another database already, beside what it wrote there."""
+
+    output: str | None
+    error: str | None
+    serialization: str | None
+
+
+@dataclass(slots=True)
 class Returned:
     """The call came back with a value."""
 
@@ -79,5 +102,5 @@ class Cut:
 
 Ended = Returned | Raised
 StepEnd = Ended | Cut
-Effect = Commit | Call | Pause | Sleep | Await
+Effect = Commit | Call | Pause | Sleep | Await | Transact
 Routine = Generator[Effect, Any, T]

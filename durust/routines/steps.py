@@ -14,7 +14,7 @@ from durust.model.attempts import StepStatus
 from durust.model.records import Checkpoint
 from durust.model.retry import StepOptions
 from durust.model.writes import RecordStep, Refused
-from durust.routines.effects import Call, Commit, Cut, Effect, Pause, Raised, Returned, Routine, StepEnd
+from durust.routines.effects import Call, Commit, Cut, Effect, Pause, Raised, Returned, Routine, StepEnd, Stood
 from durust.routines.run import Run
 
 
@@ -47,27 +47,30 @@ def step(run: Run, place: int, task: Task) -> Routine[StepEnd]:
 
 def record_end(run: Run, place: int, task: Task, ended: StepEnd, started_at_ms: int) -> Routine[StepEnd]:
     """Record how a step ended and return that as its record reads back."""
-    encoded, ended = _settle(ended, task)
+    encoded, ended = settle(ended, task)
     failpoint("step.record")
-    is_error = not isinstance(ended, Returned)
-    outcome = yield Commit(
-        RecordStep(
-            lease=run.lease,
-            after=run.after,
-            place=place,
-            name=task.name,
-            output=None if is_error else encoded.text,
-            error=encoded.text if is_error else None,
-            serialization=encoded.serialization,
-            started_at_ms=started_at_ms,
-            completed_at_ms=run.stamp(place),
-        )
-    )
+    outcome = yield Commit(make_record(run, place, task, ended, encoded, started_at_ms))
     accepted = run.accept(outcome, place, task.name)
     failpoint("step.recorded")
     if isinstance(accepted, Refused):
-        return Raised(_refusal(task, accepted))
+        return Raised(refusal(task, accepted))
     return ended
+
+
+def make_record(run: Run, place: int, task: Task, ended: StepEnd, encoded: Encoded, started_at_ms: int) -> RecordStep:
+    """Return the record of a step that has just ended so."""
+    is_error = not isinstance(ended, Returned)
+    return RecordStep(
+        lease=run.lease,
+        after=run.after,
+        place=place,
+        name=task.name,
+        output=None if is_error else encoded.text,
+        error=encoded.text if is_error else None,
+        serialization=encoded.serialization,
+        started_at_ms=started_at_ms,
+        completed_at_ms=run.stamp(place),
+    )
 
 
 def _call(task: Task, status: StepStatus) -> Effect:
@@ -100,7 +103,7 @@ def attempt(run: Run, place: int, task: Task, ask: Callable[[Task, StepStatus], 
             return cut
 
 
-def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
+def settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
     """Encode how the step ended, and return it as its record reads back, so that a replay sees the same."""
     if isinstance(ended, Returned):
         try:
@@ -116,7 +119,7 @@ def _settle(ended: StepEnd, task: Task) -> tuple[Encoded, StepEnd]:
     return encoded, Raised(settled)
 
 
-def read_end(record: Checkpoint, task: Task) -> StepEnd:
+def read_end(record: Checkpoint | Stood, task: Task) -> StepEnd:
     """Return how a recorded step ended."""
     if record.error is not None:
         error = task.codec.load_error(record.error, record.serialization)
@@ -127,7 +130,8 @@ def read_end(record: Checkpoint, task: Task) -> StepEnd:
         return Raised(error)
 
 
-def _refusal(task: Task, refused: Refused) -> DurustError:
+def refusal(task: Task, refused: Refused) -> DurustError:
+    """Return the error of a result that the database refuses."""
     return SerializationError(
         f"result of step {task.name!r}", f"the database refused it: {refused.reason}", "return something it can store"
     )

@@ -135,6 +135,11 @@ def start_alone(write: StartWorkflow) -> Generator[Call, list[Row], Outcome]:
     raise ProviderUnavailable("Postgres", f"a start is neither done nor refused: {write}")
 
 
+def explain_step(write: RecordStep, row: Row) -> Outcome | None:
+    """Return why a step that was written alone did not come back, or None when it should be sent again."""
+    return _explain(write, row)
+
+
 def _send(run: Run, open_writes: Group) -> Answers:
     """Send the first write of each key in one transaction, and answer those that the statements answer."""
     groups = [(_KINDS[kind], group) for kind, group in _groups(open_writes)]

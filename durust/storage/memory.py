@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from durust import clock
-from durust.errors import ProviderUnavailable
+from durust.errors import ProviderMisuse, ProviderUnavailable
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import (
     FINAL,
@@ -48,6 +48,7 @@ from durust.storage.memory_messages import listed
 from durust.storage.memory_standing import standing_of
 from durust.storage.memory_tables import Tables, bare, is_in
 from durust.storage.provider import Hint, Listener, Writer
+from durust.storage.transactions import OpenTransaction
 
 # One reap is one transaction elsewhere, so its size is bounded there and here.
 REAP_LIMIT = 64
@@ -67,6 +68,10 @@ class InMemoryProvider:
     @property
     def name(self) -> str:
         return "memory://"
+
+    @property
+    def location(self) -> str:
+        return self.name
 
     @property
     def is_shared(self) -> bool:
@@ -309,6 +314,13 @@ class InMemoryProvider:
             mine = [version for version in self._tables.versions.values() if version.app_name == app_name]
             mine.sort(key=lambda version: (version.promoted_at_ms, version.created_at_ms, version.name), reverse=True)
             return [self._tables.version_row(version) for version in mine[:limit]]
+
+    def transaction(self, isolation: str) -> AbstractContextManager[OpenTransaction]:
+        raise ProviderMisuse(
+            self.name,
+            "it has no connection whose transaction a function could write in",
+            "use a database of Postgres or SQLite, or name one by database=Datasource(...)",
+        )
 
     def announce(self, hints: Sequence[Hint]) -> None:
         with self._lock:

@@ -39,17 +39,17 @@ def open_provider(url_or_provider: str | StateProvider | None = None, *, app_nam
         case "sqlite":
             from durust.storage.sqlite import SqliteProvider
 
-            return SqliteProvider(_sqlite_path(url))
+            return SqliteProvider(sqlite_path(url))
         case "memory":
             from durust.storage.memory import InMemoryProvider
 
             return InMemoryProvider()
         case "embedded":
             return open_embedded(url, app_name)[0]
-    raise InvalidArgument("url", _without_password(url), f"must start with one of {', '.join(SCHEMES)}")
+    raise InvalidArgument("url", without_password(url), f"must start with one of {', '.join(SCHEMES)}")
 
 
-def _sqlite_path(url: str) -> str:
+def sqlite_path(url: str) -> str:
     """Return the path: relative behind three slashes, absolute behind four."""
     host, slash, path = url.removeprefix("sqlite://").partition("/")
     if host or not slash or not path:
@@ -69,7 +69,8 @@ def open_embedded(url: str, app_name: str) -> tuple[StateProvider, str]:
     return PostgresProvider(server.url, app_name=app_name, server=server), server.url
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Return a URL as a reader may see it."""
     try:
         password = urlsplit(url).password
     except ValueError:

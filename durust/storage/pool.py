@@ -6,11 +6,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from durust import clock
 from durust.errors import ProviderUnavailable
-from durust.storage.links import Link, Lost, Transient
+from durust.storage.links import Lost, Transient
 
 T = TypeVar("T")
 
@@ -47,23 +47,38 @@ def persist(provider: str, work: Callable[[], T], *, after_loss: bool = True) ->
         clock.pause(PAUSE_SECONDS * 2 ** (tries - 1) * (0.5 + clock.jitter()))
 
 
-class Pool:
-    """Lends connections to threads, at most `LINKS_MAX` at once; they are opened when first needed."""
+class Lendable(Protocol):
+    """A connection that a pool can lend."""
 
-    def __init__(self, provider: str, connect: Callable[[], Link]) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the connection still stands and belongs to this process."""
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+
+
+L = TypeVar("L", bound=Lendable)
+
+
+class Pool(Generic[L]):
+    """Lends connections to threads, at most *links_max* at once; they are opened when first needed."""
+
+    def __init__(self, provider: str, connect: Callable[[], L], links_max: int = LINKS_MAX) -> None:
         self._provider = provider
+        self._links_max = links_max
         self._connect = connect
         self._is_closed = False
         self._begin()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._room = threading.BoundedSemaphore(LINKS_MAX)
+        self._room = threading.BoundedSemaphore(self._links_max)
         self._mutex = threading.Lock()
-        self._idle: list[Link] = []
+        self._idle: list[L] = []
 
     @contextmanager
-    def lend(self) -> Iterator[Link]:
+    def lend(self) -> Iterator[L]:
         """Lend a connection for the time of a `with`.
 
         Raises `ProviderUnavailable` when the pool is closed or none gets free, and `Lost` when none can be opened.
@@ -96,7 +111,7 @@ class Pool:
         finally:
             room.release()
 
-    def _take(self) -> Link:
+    def _take(self) -> L:
         with self._mutex:
             if self._is_closed:
                 raise ProviderUnavailable(self._provider, "it was closed")
@@ -122,6 +137,6 @@ class Pool:
 _ABANDONED: list[object] = []
 
 
-def abandon(link: Link) -> None:
+def abandon(link: Lendable) -> None:
     """Keep a connection that belongs to the parent process from being closed by this one."""
     _ABANDONED.append(link)

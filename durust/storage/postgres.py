@@ -39,9 +39,11 @@ from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
 from durust.storage.pool import Pool, abandon, persist
+from durust.storage.postgres_transactions import PostgresSession, PostgresTransaction
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.purging import purge
 from durust.storage.sweeping import sweep
+from durust.storage.transactions import TRANSACTIONS_MAX, OpenTransaction
 from durust.storage.writing import BatchWriter
 from durust.telemetry import emit
 
@@ -134,6 +136,8 @@ class Address:
                 raise InvalidArgument("url", _label(base), f"{port} is no port; the default one is 5432")
         self._parameters = {"application_name": f"durust {app_name}", **_NETWORK, **given, "client_encoding": "UTF8"}
         self.name = _label(base)
+        place = [str(given.get(part) or "") for part in ("host", "hostaddr", "port", "dbname", "user")]
+        self.location = f"postgresql {' '.join(place)}"
 
     def parameters(
         self, lock_seconds: int = LOCK_SECONDS, statement_seconds: int = STATEMENT_SECONDS, planning: str = _PLANNING
@@ -146,6 +150,10 @@ class Address:
             f"-c statement_timeout={statement_seconds}s -c durust.quiet=on {planning}"
         )
         return {**self._parameters, "options": f"{self._parameters.get('options', '')} {settings}".strip()}
+
+    def plain(self) -> dict[str, Any]:
+        """Return what to connect with where the statements are the user's: nothing is set for them."""
+        return self._parameters
 
 
 def _label(base: str) -> str:
@@ -217,7 +225,7 @@ class PostgresLink:
         """Send *commands* as one transaction in one flush; return their results."""
         framed = [_BEGIN, *commands, _COMMIT]
         if self._is_pooled:
-            framed.insert(1, self._command(Call(SQL.settle_transaction, _SETTLED)))
+            framed.insert(1, self._command(Call(SQL.settle_transaction, SETTLED)))
         elif len(commands) == 1:
             # One statement is a transaction by itself.
             framed = commands
@@ -374,7 +382,7 @@ class BorrowedPostgres:
             raise
 
 
-_SETTLED: Mapping[str, Param] = {
+SETTLED: Mapping[str, Param] = {
     "idle": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "lock": f"{LOCK_SECONDS}s",
     "statement": f"{STATEMENT_SECONDS}s",
@@ -402,12 +410,17 @@ class PostgresProvider:
         self._address = Address(url, app_name)
         self._server = server
         self._pool = Pool(self.name, self._connect)
+        self._sessions = Pool(self.name, self._open_session, TRANSACTIONS_MAX)
         # Not again after a lost connection: the rows may be claimed already, and the audit hands them back.
         self._claiming = Claiming(lambda calls: self._run(calls, after_loss=False))
 
     @property
     def name(self) -> str:
         return self._address.name
+
+    @property
+    def location(self) -> str:
+        return self._address.location
 
     @property
     def is_shared(self) -> bool:
@@ -534,7 +547,16 @@ class PostgresProvider:
         link.script(f"listen {announcements.CHANNEL}")
         return link
 
+    @contextmanager
+    def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
+        with self._sessions.lend() as session, session.begin(isolation) as mark:
+            yield PostgresTransaction(session, mark, SETTLED)
+
+    def _open_session(self) -> PostgresSession:
+        return PostgresSession(self.name, self._address.plain(), is_pooled=self._address.is_pooled)
+
     def close(self) -> None:
         self._pool.close()
+        self._sessions.close()
         if self._server is not None:
             self._server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from durust.model.records import (
 from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
+from durust.storage.transactions import OpenTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,10 @@ class StateProvider(Protocol):
     @property
     def name(self) -> str:
         """Name the provider and its database for a reader, without its password."""
+
+    @property
+    def location(self) -> str:
+        """Return what tells this database from others, as a `Datasource` of the same one says it too."""
 
     @property
     def is_shared(self) -> bool:
@@ -149,6 +155,12 @@ class StateProvider(Protocol):
 
     def versions(self, app_name: str, limit: int) -> list[VersionRow]:
         """Read the registered versions of an application, the latest first."""
+
+    def transaction(self, isolation: str) -> AbstractContextManager[OpenTransaction]:
+        """Open a transaction on a connection for a user's function; leaving rolls back what was not recorded.
+
+        Raises `Transient` where trying again is right, and `ProviderMisuse` where there are no connections to lend.
+        """
 
     def announce(self, hints: Sequence[Hint]) -> None:
         """Send hints to the listeners of all processes, after the commit they speak of. Losing them is harmless."""

@@ -57,6 +57,15 @@ def histories(ids: Iterable[str], rows: Iterable[Row]) -> dict[str, tuple[Checkp
     return {workflow_id: tuple(recorded) for workflow_id, recorded in steps.items()}
 
 
+def own_record(found: Iterable[Row], lease: Lease, place: int) -> Checkpoint | None:
+    """Return the record at a place that the holder of *lease* has written, from the rows of its history."""
+    for _, *rest in found:
+        record = checkpoint(rest)
+        if record.place == place:
+            return record if record.claim == lease.token else None
+    return None
+
+
 def events(found: Iterable[Row]) -> dict[str, StoredValue]:
     """Return the values of events by their keys."""
     return {key: StoredValue(text, serialization) for key, text, serialization in found}

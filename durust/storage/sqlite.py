@@ -1,21 +1,18 @@
-"""The provider that keeps the state in a SQLite file, and the only door to its library."""
+"""The provider that keeps the state in a SQLite file."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 from durust import clock
-from durust.errors import DurustError, InvalidArgument, ProviderMisuse, SchemaMismatch
-from durust.failpoints import failpoint
-from durust.model.attributes import contains
+from durust.errors import DurustError, InvalidArgument, SchemaMismatch
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
@@ -46,221 +43,21 @@ from durust.storage import (
     sqlite_schema,
 )
 from durust.storage.halves import by_halves, is_too_large
-from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
+from durust.storage.links import BadData, Call, Lost, Row, Transient
 from durust.storage.pool import Pool, persist
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.sqlite_batch import SQL, Params, Transaction
+from durust.storage.sqlite_links import SqliteLink, fault_of, needs_care
+from durust.storage.sqlite_transactions import SqliteSession, SqliteTransaction
 from durust.storage.statements import Statement
-from durust.telemetry import logger
+from durust.storage.transactions import OpenTransaction
 
 T = TypeVar("T")
 
-# The first with RETURNING.
-VERSION_MIN = (3, 35, 0)
-# Before it, a commit that resets the log beside a checkpoint may lose what was committed (the "WAL-reset bug").
-VERSION_SAFE = (3, 51, 3)
-# Writers wait for each other this long; a batch takes milliseconds, so behind this stands somebody who is stuck.
-BUSY_SECONDS = 10.0
-# Between two looks whether the other is done. The library's own patience sleeps up to 100 ms: beside three processes
-# that write all the time, a fourth one then waited up to 8 s for its turn, as long as a lease.
-BUSY_PAUSE_SECONDS = 0.001
 # What the library itself would let the log grow to: a thousand pages of 4 KiB.
 CHECKPOINT_BYTES = 4_000_000
 # As often as a waiting listener looks whether somebody has committed: cheap, and short beside a step.
 POLL_SECONDS = 0.01
-
-# Extended codes carry the primary one in their low byte.
-_PRIMARY = 0xFF
-_TRANSIENT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA})
-_BAD_DATA = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE})
-_UNMIGRATED = ("no such table", "no such column", "has no column")
-
-# The process that opened each file. The library keeps what it knows about locks per process, and a forked child
-# inherits that knowledge without the locks.
-_homes: dict[Path, int] = {}
-
-
-def needs_care(version: tuple[int, ...]) -> bool:
-    """Tell whether this version of the library has the WAL-reset bug."""
-    return version < VERSION_SAFE
-
-
-@cache
-def _tell_of_version() -> None:
-    # Cached, so that it is said once in a process. To logs alone: whoever looks at a terminal has nothing to do.
-    logger.info(
-        "SQLite %s has a bug that can lose commits while its log is copied (fixed in %s); durust avoids it by copying "
-        "the log under a lock, which costs some throughput",
-        sqlite3.sqlite_version,
-        ".".join(map(str, VERSION_SAFE)),
-    )
-
-
-def _fault(name: str, error: Exception) -> Exception:
-    """Return what an error of the library means for whoever asked."""
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & _PRIMARY
-    if primary in _TRANSIENT:
-        return Transient(str(error))
-    if primary in _BAD_DATA or isinstance(error, _BAD_VALUES):
-        return BadData(str(error))
-    if primary == sqlite3.SQLITE_NOTADB:
-        return SchemaMismatch(name, "a file that is no SQLite database", "a SQLite database or a new file")
-    if primary == sqlite3.SQLITE_ERROR:
-        if any(word in str(error) for word in _UNMIGRATED):
-            return SchemaMismatch(name, str(error), "a database that durust has migrated")
-        return DurustError(f"{name}: {error}")
-    if primary == sqlite3.SQLITE_CANTOPEN:
-        return Lost(f"{error}; its folder has to be there and to be writable")
-    # The file, the disk or the connection.
-    return Lost(str(error))
-
-
-def _text(data: bytes) -> str:
-    # Another library may write any bytes as a text. Who reads the value is to fail, not everybody who meets the row.
-    return data.decode(errors="surrogateescape")
-
-
-_BAD_VALUES = (sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
-_boot_id = cache(clock.boot_id)
-
-
-class SqliteLink:
-    """A connection: outside a transaction each statement is one of its own."""
-
-    def __init__(self, name: str, path: Path, synchronous: str, mode: Literal["rw", "rwc"] = "rw") -> None:
-        self._name, self._pid, self._is_closed = name, os.getpid(), False
-        self._afters: list[str] = []
-        if sqlite3.sqlite_version_info < VERSION_MIN:
-            found, wanted = sqlite3.sqlite_version, ".".join(map(str, VERSION_MIN))
-            raise ProviderMisuse(name, f"the SQLite library is {found}", f"use a Python with SQLite {wanted} or newer")
-        if _homes.setdefault(path, self._pid) != self._pid:
-            raise ProviderMisuse(
-                name,
-                "this process was forked from one that had the file open",
-                "start processes by spawn, or fork before the first use",
-            )
-        if mode == "rw" and not path.exists():
-            raise SchemaMismatch(name, "no file", "a database that durust has migrated")
-        try:
-            self._connection = sqlite3.connect(
-                f"{path.as_uri()}?mode={mode}",
-                uri=True,
-                timeout=0,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        except sqlite3.Error as error:
-            raise _fault(name, error) from None
-        self._connection.text_factory = _text
-        # SQLite has no `@>` of its own; this one says the same.
-        self._connection.create_function("durust_contains", 2, contains, deterministic=True)
-        self._set_moment()
-        self._configure(synchronous)
-
-    def _configure(self, synchronous: str) -> None:
-        self._pragma(f"synchronous={synchronous}")
-        self._pragma("foreign_keys=on")
-        if needs_care(sqlite3.sqlite_version_info):
-            _tell_of_version()
-            self._pragma("wal_autocheckpoint=0")
-            self._pragma("mmap_size=0")
-
-    def use_log(self) -> None:
-        """Make the file use a write-ahead log, so that readers and a writer do not wait for each other."""
-        if self._pragma("journal_mode") != "wal" and self._pragma("journal_mode=wal") != "wal":
-            raise ProviderMisuse(self._name, "its file system has no shared memory", "use a local folder, or Postgres")
-
-    def _pragma(self, text: str) -> object:
-        found = self._execute(self._connection.execute, f"pragma {text}", {}).fetchone()
-        return found and found[0]
-
-    @property
-    def is_open(self) -> bool:
-        return not self._is_closed and self._pid == os.getpid()
-
-    def close(self) -> None:
-        # What belongs to the process that forked this one is left to it.
-        if self.is_open:
-            self._connection.close()
-        self._is_closed = True
-
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Hold the one write lock; commit at the end, or roll back what raised."""
-        self._execute(self._connection.execute, SQL.begin_write.sql, {})
-        self._afters = []
-        # Read behind the lock, so that the order of commits is the order of their times.
-        self._set_moment()
-        try:
-            yield self
-            if self._connection.in_transaction:
-                self._execute(self._connection.execute, SQL.commit_write.sql, {})
-        except BaseException:
-            if self.is_open and self._connection.in_transaction:
-                self._connection.rollback()
-            raise
-        for name in self._afters:
-            failpoint(name)
-
-    def _set_moment(self) -> None:
-        self.now_ms = clock.now_ms()
-        self._moment: dict[str, Param] = {"now": self.now_ms, "boottime": clock.boottime(), "boot": _boot_id()}
-
-    def rows(self, statement: Statement, params: Params) -> list[Row]:
-        self._reach(statement)
-        try:
-            return self._execute(self._connection.execute, statement.sql, {**self._moment, **params}).fetchall()
-        except sqlite3.Error as error:
-            raise _fault(self._name, error) from None
-
-    def change(self, statement: Statement, params: Params) -> int:
-        self._reach(statement)
-        return self._execute(self._connection.execute, statement.sql, {**self._moment, **params}).rowcount
-
-    def change_many(self, statement: Statement, sql: str, values: Sequence[Row]) -> int:
-        self._reach(statement)
-        return self._execute(self._connection.executemany, sql, values).rowcount
-
-    def script(self, sql: str) -> None:
-        # The library's own would commit first.
-        text = ""
-        for line in sql.splitlines(keepends=True):
-            text += line
-            if sqlite3.complete_statement(text):
-                self._execute(self._connection.execute, text, {})
-                text = ""
-
-    def _reach(self, statement: Statement) -> None:
-        if statement.writes:
-            failpoint(statement.before)
-            if statement.after not in self._afters:
-                self._afters.append(statement.after)
-
-    def _execute(self, execute: Callable[..., sqlite3.Cursor], sql: str, values: object) -> sqlite3.Cursor:
-        if self._pid != os.getpid():
-            raise ProviderMisuse(
-                self._name, "the connection belongs to the process that forked this one", "open one after the fork"
-            )
-        began = clock.monotonic()
-        while True:
-            try:
-                return execute(sql, values)
-            except (sqlite3.Error, *_BAD_VALUES) as error:
-                fault = _fault(self._name, error)
-                if isinstance(fault, Lost):
-                    # Closing rolls back, and the next use begins with a connection that knows nothing of the fault.
-                    self.close()
-                    raise fault from None
-                # Inside a transaction nobody stands in the way any more; what is busy there will not pass.
-                is_over = self._connection.in_transaction or clock.monotonic() - began >= BUSY_SECONDS
-                if is_over or not isinstance(fault, Transient):
-                    raise fault from None
-            clock.pause(BUSY_PAUSE_SECONDS * (0.5 + clock.jitter()))
-
-    def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:
-        self._set_moment()
-        return [self.rows(call.statement, call.params) for call in calls]
 
 
 class BorrowedSqlite:
@@ -296,7 +93,7 @@ class BorrowedSqlite:
         try:
             return cursor.execute(statement.sql, {"now": self.now_ms, **params})
         except sqlite3.Error as error:
-            judged = _fault("the caller's database", error)
+            judged = fault_of("the caller's database", error)
             if isinstance(judged, SchemaMismatch):
                 raise judged from error
             raise
@@ -316,12 +113,18 @@ class SqliteProvider:
         self._path = sqlite_files.locate(path)
         self._synchronous = synchronous
         self._pool = Pool(self.name, self._connect)
+        # One, because the file has one writer.
+        self._sessions = Pool(self.name, self._open_session, 1)
         # Where the next look at a queue's partitions begins; two threads of this process may both look there.
         self._after: dict[str, str] = {}
 
     @property
     def name(self) -> str:
         return f"sqlite:///{self._path}"
+
+    @property
+    def location(self) -> str:
+        return self.name
 
     @property
     def is_shared(self) -> bool:
@@ -349,7 +152,7 @@ class SqliteProvider:
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         def once() -> T:
-            with self._pool.lend() as link, cast("SqliteLink", link).transaction() as transaction:
+            with self._pool.lend() as link, link.transaction() as transaction:
                 return work(transaction)
 
         return self._persist(once)
@@ -473,8 +276,18 @@ class SqliteProvider:
     def listen(self) -> Listener:
         return _SqliteListener(self._connect)
 
+    @contextmanager
+    def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
+        with self._sessions.lend() as session, session.begin():
+            yield SqliteTransaction(session)
+
+    def _open_session(self) -> SqliteSession:
+        sqlite_files.demand_folder(self.name, self._path)
+        return SqliteSession(self.name, self._path, self._synchronous)
+
     def close(self) -> None:
         self._pool.close()
+        self._sessions.close()
 
 
 @cache

@@ -167,6 +167,14 @@ def _record_steps(transaction: Transaction, writes: list[RecordStep]) -> list[Ou
     return [_explain(transaction, write) or Recorded() for write in writes]
 
 
+def record_alone(transaction: Transaction, write: RecordStep) -> Outcome | None:
+    """Write one step; return None when it was written by this, and otherwise what stands in its way."""
+    sql, values = _nameless(SQL.record_steps.sql)
+    if transaction.change_many(SQL.record_steps, sql, [values(write)]):
+        return None
+    return _explain(transaction, write) or HistoryLost()
+
+
 def _record_sleep(transaction: Transaction, write: RecordSleep) -> Outcome:
     params: dict[str, Param] = {
         "place": write.place,

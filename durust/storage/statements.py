@@ -100,7 +100,16 @@ def _make(dialect: str, name: str, lines: list[str]) -> Statement:
     return Statement(name, sql, writes=bool(_WRITES.search(_QUOTED.sub("''", sql))))
 
 
+FILES = ("queries", "witnesses")
+"""What is said to the database of the state, and what to others."""
+
+
 @cache
-def load(dialect: str) -> Statements:
-    """Return the statements of `durust/storage/sql/<dialect>/queries.sql`, read once per process."""
-    return parse(dialect, (files("durust.storage") / "sql" / dialect / "queries.sql").read_text(encoding="utf-8"))
+def load(dialect: str, file: str = "queries") -> Statements:
+    """Return the statements of `durust/storage/sql/<dialect>/<file>.sql`, read once per process."""
+    return parse(dialect, (files("durust.storage") / "sql" / dialect / f"{file}.sql").read_text(encoding="utf-8"))
+
+
+def load_all(dialect: str) -> list[Statement]:
+    """Return the statements of all files of a dialect."""
+    return [statement for file in FILES for statement in load(dialect, file)]

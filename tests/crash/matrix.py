@@ -64,7 +64,7 @@ def _table(heading: str) -> Iterator[tuple[str, ...]]:
 
 def boundaries(database: str) -> set[str]:
     """Return every boundary of durust on a database: around each writing statement, and in the engine."""
-    writing = [statement for statement in statements.load(database) if statement.writes]
+    writing = [statement for statement in statements.load_all(database) if statement.writes]
     around = {name for statement in writing for name in (statement.before, statement.after)}
     sources = [*(ROOT / "durust").rglob("*.py"), *(ROOT / "supervisor").rglob("*.py")]
     inside = {name for path in sources for name in _CALL.findall(path.read_text(encoding="utf-8"))}

@@ -15,6 +15,7 @@ from durust.engine.registry import Registry
 from tests.conformance.conftest import PROVIDERS, Rewrite, open_provider, rewriter
 from tests.engine.clients import MAKE_NOTES, connect, make_client
 from tests.engine.colours import COLOURS, PAINTS, Paint
+from tests.engine.lines import MAKE_LINES
 from tests.engine.stage import Stage, wait_until_no_threads
 
 
@@ -71,6 +72,15 @@ def own(url: str, stage: Stage) -> Iterator[Any]:
     """Return a connection of the client's user to the stage's database, with a table of his own."""
     with closing(connect(url)) as connection:
         connection.execute(MAKE_NOTES)
+        connection.commit()
+        yield connection
+
+
+@pytest.fixture
+def lines(url: str, stage: Stage) -> Iterator[Any]:
+    """Return a connection that looks at the notes of transactions in the stage's database."""
+    with closing(connect(url)) as connection:
+        connection.execute(MAKE_LINES)
         connection.commit()
         yield connection
 

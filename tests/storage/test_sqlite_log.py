@@ -14,7 +14,7 @@ import pytest
 from durust.errors import ProviderUnavailable, SchemaMismatch
 from durust.model.filters import ListFilter
 from durust.model.writes import Outcome, Recorded, Write
-from durust.storage import halves, sqlite, sqlite_batch
+from durust.storage import halves, sqlite, sqlite_batch, sqlite_links
 from durust.storage.links import Call, Transient
 from durust.storage.provider import Hint
 from durust.storage.sqlite import SqliteProvider
@@ -26,7 +26,7 @@ from tests.storage.opened import ask, opened
 def pragma(provider: SqliteProvider, name: str) -> object:
     """Return a setting of one of the provider's own connections."""
     with provider._pool.lend() as link:
-        return link._pragma(name)  # type: ignore[attr-defined]  # the pool lends what it was made with
+        return link._pragma(name)
 
 
 def hold_lock(path: Path) -> sqlite3.Connection:
@@ -52,13 +52,13 @@ def test_a_commit_outlives_a_loss_of_power_unless_less_is_asked_for(tmp_path: Pa
     [((3, 35, 0), True), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 52, 0), False), ((4, 0, 0), False)],
 )
 def test_versions_up_to_3_51_2_need_care(version: tuple[int, ...], *, is_affected: bool) -> None:
-    assert sqlite.needs_care(version) is is_affected
+    assert sqlite_links.needs_care(version) is is_affected
 
 
 @pytest.fixture
 def affected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the library pass for one with the bug, and the log for a long one."""
-    monkeypatch.setattr(sqlite, "VERSION_SAFE", (99, 0, 0))
+    monkeypatch.setattr(sqlite_links, "VERSION_SAFE", (99, 0, 0))
     monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 50_000)
 
 
@@ -71,7 +71,7 @@ def test_an_affected_library_copies_nothing_by_itself_and_maps_nothing(tmp_path:
 
 @pytest.mark.protocol("6.wal-bug")
 def test_a_library_without_the_bug_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "VERSION_SAFE", (3, 0, 0))
+    monkeypatch.setattr(sqlite_links, "VERSION_SAFE", (3, 0, 0))
 
     with opened(tmp_path / "durust.db") as provider:
         assert pragma(provider, "wal_autocheckpoint") == 1000
@@ -80,7 +80,7 @@ def test_a_library_without_the_bug_is_left_alone(tmp_path: Path, monkeypatch: py
 @pytest.mark.protocol("6.wal-bug")
 @pytest.mark.usefixtures("affected")
 def test_the_bug_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    sqlite._tell_of_version.cache_clear()
+    sqlite_links._tell_of_version.cache_clear()
 
     with caplog.at_level(logging.INFO, "durust"):
         for name in ("one.db", "two.db"):
@@ -127,7 +127,7 @@ def test_a_sweep_copies_a_long_log_so_that_it_is_used_again(tmp_path: Path) -> N
 def test_nobody_copies_while_another_copies_or_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_links, "BUSY_SECONDS", 0.05)
     path = tmp_path / "durust.db"
     with opened(path) as provider, Path(f"{path}-checkpoint").open("w") as lock:
         grow_log(provider, path)
@@ -150,16 +150,16 @@ def test_the_write_lock_is_held_while_the_log_is_copied(tmp_path: Path, monkeypa
     refusals = []
     with opened(path) as provider:
         grow_log(provider, path)
-        run = sqlite.SqliteLink.run
+        run = sqlite_links.SqliteLink.run
 
-        def look(link: sqlite.SqliteLink, calls: list[Call]) -> object:
+        def look(link: sqlite_links.SqliteLink, calls: list[Call]) -> object:
             if calls[0].statement.name == "checkpoint":
                 with closing(sqlite3.connect(path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError) as no:
                     other.execute("begin immediate")
                 refusals.append(str(no.value))
             return run(link, calls)
 
-        monkeypatch.setattr(sqlite.SqliteLink, "run", look)
+        monkeypatch.setattr(sqlite_links.SqliteLink, "run", look)
         provider._copy_log()
 
     assert refusals == ["database is locked"]
@@ -169,7 +169,7 @@ def test_the_write_lock_is_held_while_the_log_is_copied(tmp_path: Path, monkeypa
 def test_a_writer_waits_for_another_and_then_says_that_the_database_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_links, "BUSY_SECONDS", 0.05)
     path = tmp_path / "durust.db"
     with opened(path) as provider:
         claimed = make_claimed(provider, "a")
@@ -183,7 +183,7 @@ def test_a_writer_waits_for_another_and_then_says_that_the_database_is_away(
 
 
 def test_the_library_waits_ten_seconds() -> None:
-    assert sqlite.BUSY_SECONDS == 10
+    assert sqlite_links.BUSY_SECONDS == 10
 
 
 @pytest.mark.protocol("6.wal")
@@ -225,14 +225,14 @@ def test_a_statement_that_is_turned_away_is_sent_again(
 ) -> None:
     with opened(tmp_path / "durust.db") as provider:
         claimed = make_claimed(provider, "a")
-        execute, refusals = sqlite.SqliteLink._execute, iter([True, True])
+        execute, refusals = sqlite_links.SqliteLink._execute, iter([True, True])
 
-        def refuse_twice(link: sqlite.SqliteLink, *rest: object) -> sqlite3.Cursor:
+        def refuse_twice(link: sqlite_links.SqliteLink, *rest: object) -> sqlite3.Cursor:
             if next(refusals, False):
                 raise Transient("database is locked")
             return execute(link, *rest)  # type: ignore[arg-type]  # passed on as they came
 
-        monkeypatch.setattr(sqlite.SqliteLink, "_execute", refuse_twice)
+        monkeypatch.setattr(sqlite_links.SqliteLink, "_execute", refuse_twice)
         answer = history(provider, "a") if what == "read" else commit(provider, record_step(claimed))
 
     assert answer == ([] if what == "read" else [Recorded()])
@@ -244,15 +244,15 @@ def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
     with opened(tmp_path / "durust.db") as provider:
         claimed = make_claimed(provider, "a")
         large = record_step(claimed, 2, output="x" * 1_000_000)
-        configure = sqlite.SqliteLink._configure
+        configure = sqlite_links.SqliteLink._configure
 
-        def configure_small(link: sqlite.SqliteLink, synchronous: str) -> None:
+        def configure_small(link: sqlite_links.SqliteLink, synchronous: str) -> None:
             configure(link, synchronous)
             link._pragma("max_page_count=1")
 
         with closing(provider.writer()) as writer:
             with monkeypatch.context() as small:
-                small.setattr(sqlite.SqliteLink, "_configure", configure_small)
+                small.setattr(sqlite_links.SqliteLink, "_configure", configure_small)
                 with pytest.raises(ProviderUnavailable, match="full"):
                     writer.commit([record_step(claimed, 1), large])
             seen = history(provider, "a")

@@ -16,7 +16,7 @@ from durust import clock
 from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.writes import Alive, Beat
-from durust.storage import sqlite
+from durust.storage import sqlite_links
 from durust.storage.sqlite import SqliteProvider
 from durust.storage.sqlite_batch import SQL
 from durust.storage.statements import Statement
@@ -79,7 +79,7 @@ class Stage:
             acting.append(threading.get_ident())
             return act()
 
-        self._patch.setattr(sqlite, "failpoint", stop)
+        self._patch.setattr(sqlite_links, "failpoint", stop)
         running = self._threads.submit(run)
         assert self._reached.wait(TIMEOUT_SECONDS)
         try:
@@ -89,7 +89,7 @@ class Stage:
 
     def watch(self, name: str) -> threading.Event:
         """Return an event that is set when anybody reaches the failpoint *name*."""
-        self._patch.setattr(sqlite, "failpoint", lambda reached: self._reached.set() if reached == name else None)
+        self._patch.setattr(sqlite_links, "failpoint", lambda reached: self._reached.set() if reached == name else None)
         return self._reached
 
     def start(self, act: Callable[[], Any]) -> Future[Any]:

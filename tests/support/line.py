@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
@@ -26,6 +27,7 @@ from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
+from durust.storage.transactions import OpenTransaction
 
 T = TypeVar("T")
 
@@ -79,6 +81,10 @@ class Line:
     @property
     def name(self) -> str:
         return self.behind.name
+
+    @property
+    def location(self) -> str:
+        return self.behind.location
 
     @property
     def is_shared(self) -> bool:
@@ -143,6 +149,9 @@ class Line:
 
     def versions(self, app_name: str, limit: int) -> list[VersionRow]:
         return self.pass_on("versions", lambda: self.behind.versions(app_name, limit))
+
+    def transaction(self, isolation: str) -> AbstractContextManager[OpenTransaction]:
+        return self.pass_on("transaction", lambda: self.behind.transaction(isolation))
 
     def announce(self, hints: Sequence[Hint]) -> None:
         self.pass_on("announce", lambda: self.behind.announce(hints))

@@ -10,9 +10,14 @@ from tests.tidy.test_floors import Floor, floor
 
 # The doors of the table in docs/ARCHITECTURE.md; a package is a door with all its modules.
 DOORS = {
-    "psycopg": {"durust.storage.postgres", "durust.embedded"},
+    "psycopg": {
+        "durust.storage.postgres",
+        "durust.storage.postgres_transactions",
+        "durust.storage.postgres_witnesses",
+        "durust.embedded",
+    },
     "psycopg_pool": set[str](),
-    "sqlite3": {"durust.storage.sqlite"},
+    "sqlite3": {"durust.storage.sqlite", "durust.storage.sqlite_links", "durust.storage.sqlite_transactions"},
     "cloudpickle": {"durust.codec", "durust.supervisor.wire"},
     "pickle": {"durust.codec"},
     "msgspec": {"durust.codec", "durust.supervisor.wire"},

@@ -8,7 +8,7 @@ import runpy
 
 import pytest
 
-from durust.storage.statements import load
+from durust.storage.statements import load_all
 from tests.tidy.sources import ROOT, library
 
 DOCS = ROOT / "docs"
@@ -48,7 +48,7 @@ def test_the_behaviours_the_states_and_the_statements_are_drawn() -> None:
 
 def test_what_is_drawn_holds_both_ends_of_each_statement() -> None:
     page = (DOCS / "failpoints.md").read_text(encoding="utf-8")
-    both = [*load("postgres"), *(statement for statement in load("sqlite") if statement.writes)]
+    both = [*load_all("postgres"), *(statement for statement in load_all("sqlite") if statement.writes)]
     pairs = {(statement.before, statement.after) for statement in both}
 
     assert set(re.findall(r"^\| `(sql\.\S+)` \| `(sql\.\S+)` \|", page, re.MULTILINE)) == pairs

@@ -61,6 +61,7 @@ SURFACE = {
     "durust.schedules",
     "durust.starter",
     "durust.testing",
+    "durust.transactions",
 }
 STRANGERS = {"durust.routines", "durust.storage"}
 

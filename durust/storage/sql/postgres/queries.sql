@@ -2558,3 +2558,14 @@ create table if not exists durust.migrations (
 -- Behind a pooler a connection keeps nothing, so each transaction says how it wants to be treated.
 select set_config('durust.quiet', 'on', true), set_config('idle_in_transaction_session_timeout', %(idle)s, true),
        set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(statement)s, true)
+
+-- name: mark_transaction
+-- Gone when the transaction ends, so whoever finds it later is in the same one still.
+select set_config('durust.transaction', %(mark)s, true)
+
+-- name: prepare_end
+-- The user's statements ran as he wants them. What follows is ours: the guard, on a locked row, by its indexes.
+select current_setting('durust.transaction', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', %(idle)s, true),
+       set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(statement)s, true)
