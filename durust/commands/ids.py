@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import click
@@ -36,18 +36,18 @@ def batches(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     return (ids[first : first + BATCH] for first in range(0, len(ids), BATCH))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done:
     """What a command did with the ids that it was given."""
 
     verb: str
     """As in `cancelled`: it names the ids of whom it is true now."""
-    done: Sequence[str]
-    missing: Sequence[str]
+    done: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     """There are none such."""
-    refused: Sequence[tuple[str, str]] = ()
+    refused: list[tuple[str, str]] = field(default_factory=list)
     """Ids that it cannot be done to, each with the reason."""
-    same: Sequence[str] = ()
+    same: list[str] = field(default_factory=list)
     """It was true of them before."""
 
     def tell(self, output: str | None, noun: str) -> None:
@@ -55,10 +55,10 @@ class Done:
         if wants_json(output):
             say_json(
                 {
-                    self.verb: list(self.done),
-                    "unchanged": list(self.same),
+                    self.verb: self.done,
+                    "unchanged": self.same,
                     "refused": dict(self.refused),
-                    "missing": list(self.missing),
+                    "missing": self.missing,
                 }
             )
         else:

@@ -12,7 +12,7 @@ from durust.commands.documents import error_line, step_document, workflow_docume
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import say_json, show_list, wants_json, warn
 from durust.commands.picture import show_account
-from durust.commands.workflow_orders import cancel, resume
+from durust.commands.workflow_orders import cancel, delete, fork, resume
 from durust.explaining import account_of
 
 COLUMNS = ("id", "name", "status", "queue", "created", "seconds")
@@ -24,8 +24,8 @@ def workflow() -> None:
     """Look at workflows, and cancel, resume, fork or delete them."""
 
 
-workflow.add_command(cancel)
-workflow.add_command(resume)
+for command in (cancel, resume, fork, delete):
+    workflow.add_command(command)
 
 
 @workflow.command("list")

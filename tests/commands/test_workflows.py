@@ -15,6 +15,7 @@ from tests.conformance.builders import (
     cancel,
     commit,
     finish,
+    history,
     make_claimed,
     make_enqueued,
     record_step,
@@ -235,12 +236,61 @@ def test_children_are_cancelled_on_request(durust: Durust, provider: StateProvid
     make_enqueued(provider, "child", parent_id="parent")
     make_enqueued(provider, "grandchild", parent_id="child")
 
-    alone = durust("workflow", "cancel", "parent")
-    assert row_of(provider, "child").status is Status.ENQUEUED
-    with_children = durust("workflow", "cancel", "parent", "--children")
+    assert durust("workflow", "cancel", "parent").exit_code == 4
+    told = durust("workflow", "cancel", "parent", "--children")
 
-    assert (alone.exit_code, with_children.exit_code) == (4, 4)
+    assert json.loads(told.stdout) == {
+        "cancelled": ["child", "grandchild"],
+        "unchanged": [],
+        "refused": {"parent": "it has ended with SUCCESS"},
+        "missing": [],
+    }
     assert [row_of(provider, name).status for name in ("child", "grandchild")] == [Status.CANCELLED] * 2
+
+
+def make_failed(provider: StateProvider, name: str) -> None:
+    claimed = make_claimed(provider, name)
+    commit(provider, record_step(claimed, 1), record_step(claimed, 2, after=1, output=None, error='{"message": "no"}'))
+    commit(provider, finish(claimed, Status.ERROR, after=2, output='{"message": "no"}'))
+
+
+def test_what_failed_is_forked_at_the_step_that_failed(answer: Answer, provider: StateProvider) -> None:
+    make_failed(provider, "a")
+    make_enqueued(provider, "queued")
+
+    told = answer("workflow", "fork", "-", stdin="a\nqueued\ngone\n")
+
+    [fork] = told["workflows"]
+    assert (told["forked"], told["missing"]) == (["a"], ["gone"])
+    assert told["refused"] == {"queued": "it is ENQUEUED and has not failed, so say --step"}
+    assert row_of(provider, fork).forked_from == "a"
+    assert [step.place for step in history(provider, fork)] == [1]
+
+
+def test_a_fork_may_be_told_its_id_its_step_and_its_queue(durust: Durust, provider: StateProvider) -> None:
+    make_failed(provider, "a")
+
+    words = ("--id", "b", "--step", "1", "--queue", "slow", "--timeout", "90s", "-o", "ids")
+    told = durust("workflow", "fork", "a", *words)
+
+    row = row_of(provider, "b")
+    assert (told.exit_code, told.stdout) == (0, "b\n")
+    assert (row.queue, row.timeout_ms, history(provider, "b")) == ("slow", 90_000, [])
+    assert durust("workflow", "fork", "a", "c", "--id", "d").exit_code == 2
+    assert durust("workflow", "fork", "gone", "--id", "d").exit_code == 3
+    make_enqueued(provider, "taken")
+    assert durust("workflow", "fork", "a", "--id", "taken").exit_code == 4
+
+
+def test_what_is_deleted_is_gone(answer: Answer, durust: Durust, provider: StateProvider) -> None:
+    make_enqueued(provider, "a")
+    make_enqueued(provider, "child", parent_id="a")
+
+    told = answer("workflow", "delete", "a", "gone", "--children")
+
+    assert (told["deleted"], told["missing"]) == (["a", "child"], ["gone"])
+    assert answer("workflow", "list") == []
+    assert durust("workflow", "delete", "a").exit_code == 3
 
 
 def test_nothing_on_standard_input_is_nothing_to_do(answer: Answer, provider: StateProvider) -> None:
