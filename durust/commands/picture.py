@@ -11,6 +11,7 @@ from durust.commands.documents import error_line, step_document, values_document
 from durust.commands.output import Document, cell, instant, maybe_instant, plain, say_json, wants_json
 from durust.explaining import Account
 from durust.model.records import Checkpoint
+from durust.model.waits import STREAM
 
 # Of a terminal's width, behind numbers, names and durations; a narrow one still shows where the time went.
 BAR_CELLS_MIN = 10
@@ -49,6 +50,7 @@ def document_of(account: Account) -> Document:
                 "kind": wait.kind,
                 "target": wait.target or None,
                 "key": wait.key or None,
+                "offset": wait.at if wait.kind == STREAM else None,
                 "until": maybe_instant(wait.until_ms),
             }
             for wait in account.standing.waits

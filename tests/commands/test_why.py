@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from durust import DurableClient, RateLimiter
 from durust.model.status import Status
-from durust.model.writes import DrainExecutor, PauseQueue, Retire, StoreVersion
+from durust.model.writes import DrainExecutor, PauseQueue, Retire, StoreVersion, Wait
 from durust.storage.provider import StateProvider
 from tests.commands.conftest import Answer, Durust
 from tests.conformance.builders import (
@@ -117,6 +118,11 @@ def asleep(provider: StateProvider) -> None:
     commit(provider, park(make_claimed(provider, "a")))
 
 
+def waiting_for_a_message(provider: StateProvider) -> None:
+    claimed = make_claimed(provider, "a")
+    commit(provider, replace(park(claimed), waits=(Wait(1, "message", "a", "paid"),)))
+
+
 def failed(provider: StateProvider) -> None:
     claimed = make_claimed(provider, "a")
     commit(provider, finish(claimed, Status.ERROR, output='{"name": "ValueError", "message": "no"}'))
@@ -153,6 +159,7 @@ SITUATIONS: dict[Situation, tuple[str, str]] = {
     full_worker: ("worker_limit", "of which each executor runs its limit of 1 (worker_concurrency)"),
     delayed: ("delayed", "is delayed until"),
     asleep: ("asleep", "is asleep until"),
+    waiting_for_a_message: ("waits_for_message", "waits for a message on topic 'paid'"),
     failed: ("failed", "ValueError: no; `durust workflow fork a` runs it anew"),
     set_aside: ("set_aside", "was set aside after 1 attempt"),
     cancelled: ("cancelled", "`durust workflow resume a` lets it go on behind its last step"),

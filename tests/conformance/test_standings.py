@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from durust import clock
 from durust.model.queues import QueueDefinition, RateLimiter
 from durust.model.standing import Standing, StandingRequest, Taken
-from durust.model.writes import Retire, StoreQueue
+from durust.model.writes import Retire, StoreQueue, Wait
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     APP,
@@ -32,13 +35,14 @@ def test_there_is_no_standing_of_what_is_not_there(provider: StateProvider) -> N
 
 
 def test_what_a_parked_run_waits_for_is_read(provider: StateProvider) -> None:
+    make_enqueued(provider, "b")
     claimed = make_claimed(provider, "a")
-    write = park(claimed)
-    commit(provider, write)
+    waits = (Wait(1, "message", "a", "paid"), Wait(3, "stream", "b", "log", at=7, until_ms=clock.now_ms() + 600_000))
+    commit(provider, replace(park(claimed), waits=waits))
 
     found = standing(provider, "a")
 
-    assert found.waits == write.waits
+    assert found.waits == waits
     assert found.now_ms >= row_of(provider, "a").updated_at_ms
 
 

@@ -2466,7 +2466,7 @@ select w.executor_id, count(*), count(*) filter (where w.queue_partition_key = m
  order by w.executor_id
 
 -- name: list_waits
-select t.place, t.kind, t.target, t.key, t.until
+select t.place, t.kind, t.target, t.key, t.at, t.until
   from durust.waits t
  where t.workflow_id = %(id)s
  order by t.place, t.kind, t.target, t.key

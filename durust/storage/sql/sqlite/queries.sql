@@ -1171,7 +1171,7 @@ select w.executor_id, count(*), count(case when w.queue_partition_key = m.queue_
  order by w.executor_id
 
 -- name: list_waits
-select t.place, t.kind, t.target, t.key, t.until
+select t.place, t.kind, t.target, t.key, t.at, t.until
   from durust_waits t
  where t.workflow_id = :id
  order by t.place, t.kind, t.target, t.key
