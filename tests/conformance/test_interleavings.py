@@ -10,6 +10,7 @@ import pytest
 
 from durust import clock
 from durust.model.filters import ExecutorQuery, ListFilter
+from durust.model.message_writes import Letter, ReceiveMessage, RecordSend
 from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
@@ -56,11 +57,15 @@ from tests.conformance.builders import (
     finish,
     hand_back,
     lapse,
+    letter,
     park,
+    receive,
+    record_send,
     record_sleep,
     record_step,
     register,
     resume,
+    send,
     start,
     sweep,
     want,
@@ -71,6 +76,7 @@ from tests.conformance.conftest import Rewrite, rewriter
 BLOCKS, WALKS_IN_BLOCK = 10, 20
 OPERATIONS_IN_WALK = 30
 BATCH_MAX = 8
+MAIL_MAX = 3
 QUEUES = ("one", "two")
 NAMES = ("ship", "bill")
 
@@ -101,6 +107,8 @@ class Walk:
     def __post_init__(self) -> None:
         """Seed the walk; the seed is also the application, so that walks in one database do not meet."""
         self.random = random.Random(self.seed)
+        # Apart, so that what else a walk does is not changed by its messages.
+        self.postal = random.Random(-self.seed)
         self.app = f"app {self.seed}"
 
     def run(self) -> None:
@@ -122,6 +130,7 @@ class Walk:
 
     def batch(self) -> None:
         made = [self.random.choice(self.writes())() for _ in range(self.random.randint(1, BATCH_MAX))]
+        made += [self.postal.choice(self.mail())() for _ in range(self.postal.randint(0, MAIL_MAX)) if self.workflows]
         # Of writes that contend for one place, or for one row's end, which comes first is a provider's choice.
         firsts: dict[object, tuple[Write, Write]] = {}
         pairs = [
@@ -254,6 +263,39 @@ class Walk:
         )
         after = after if after == 7 else None
         return self.pair(lambda lease: make(lease, place, after=after, **fields))
+
+    def mail(self) -> list[Any]:
+        return [self.sending, *([self.sending_by_a_run, self.receiving] if self.leases else [])]
+
+    def sending(self) -> tuple[Write, Write]:
+        write = send(*self.letters())
+        return write, write
+
+    def sending_by_a_run(self) -> tuple[Write, Write]:
+        letters, place = self.letters(), self.postal.randint(1, 4)
+        return self.posted(lambda lease: record_send(lease, *letters, place=place))
+
+    def letters(self) -> list[Letter]:
+        targets = self.postal.choices((*self.workflows, f"{self.seed}-nobody"), k=self.postal.randint(1, 2))
+        return [
+            letter(
+                target,
+                f"{self.postal.randint(0, 99)}",
+                topic=self.postal.choice("ab"),
+                message_id=f"{self.seed} {target} {self.postal.randint(0, 9)}",
+            )
+            for target in targets
+        ]
+
+    def receiving(self) -> tuple[Write, Write]:
+        # At places of their own, because of two in a batch the second may come after the batch's other writes.
+        place, topic = self.postal.randint(10, 14), self.postal.choice("ab")
+        is_timeout = self.postal.random() < 0.2
+        return self.posted(lambda lease: receive(lease, place, topic=topic, is_timeout=is_timeout))
+
+    def posted(self, make: Any) -> tuple[Write, Write]:
+        leases = self.postal.choice(self.leases)
+        return make(leases[0]), make(leases[1])
 
     def ending(self) -> tuple[Write, Write]:
         after = self.random.choice((None, None, None, 7))
@@ -400,7 +442,12 @@ class Walk:
         versions = sorted((row.name, row.executors, row.workflows) for row in side.provider.versions(self.app, 10))
         stranded = side.provider.workflows(replace(query, is_stranded=True, load_input=False, load_output=False))
         waiting = sorted(row.workflow_id for row in stranded)
-        return rows, steps, sorted(executors), queues, versions, waiting
+        messages = {
+            key: [replace(message, created_at_ms=0) for message in found]
+            for key in rows
+            if (found := side.provider.messages(key))
+        }
+        return rows, steps, sorted(executors), queues, versions, waiting, messages
 
     def plain(self, side: Side, outcome: Outcome, *, is_moving: bool) -> object:
         """Return *outcome* without what differs between two databases: times and tokens.
@@ -414,6 +461,8 @@ class Walk:
                 return "unexpired", left_ms and left_ms > 0
             case Existing(row=row) if is_moving:
                 return "existing", row.workflow_id
+            case Recorded(serialization=str()):
+                return outcome
             case Recorded(output=output):
                 return "recorded", output is None
             case Existing(row=row):
@@ -460,8 +509,10 @@ def contended(write: Write, number: int) -> object:
     match write:
         case StoreQueue() | PauseQueue() | DeleteQueue():
             return "queue", write.name
-        case RecordStep() | RecordSleep():
+        case RecordStep() | RecordSleep() | RecordSend():
             return write.lease.workflow_id, write.place
+        case ReceiveMessage():
+            return "receive", write.lease.workflow_id
         case FinishWorkflow() | ParkWorkflow() | HandBack() | ExpireWorkflow():
             return write.lease.workflow_id
         case SetDelay():
@@ -476,7 +527,9 @@ def contended(write: Write, number: int) -> object:
 
 def is_torn(write: Write) -> bool:
     """Tell whether a write that is made twice in a batch may be answered by what stood amid that batch."""
-    return isinstance(write, DrainExecutor) or (isinstance(write, StartWorkflow) and write.dedup_id is not None)
+    return isinstance(write, DrainExecutor | ReceiveMessage) or (
+        isinstance(write, StartWorkflow) and write.dedup_id is not None
+    )
 
 
 def moved_by(batch: list[Write]) -> frozenset[str | None]:

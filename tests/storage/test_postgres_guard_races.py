@@ -10,7 +10,7 @@ import pytest
 from durust.model.attribute_writes import RecordAttributes
 from durust.model.records import Claimed
 from durust.model.status import Status
-from durust.storage import columns
+from durust.storage import columns, message_columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
 from durust.storage.statements import Statement
@@ -19,9 +19,12 @@ from tests.conformance.builders import (
     finish,
     hand_back,
     history,
+    letter,
     make_claimed,
     make_executor,
     park,
+    receive,
+    record_send,
     record_sleep,
     record_step,
     row_of,
@@ -44,6 +47,15 @@ STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
         SQL.record_attributes,
         UPDATE,
         lambda run: columns.record_attributes([RecordAttributes(run.lease, None, 1, '{"a":1}', 1, 2)]),
+    "record_sends": (
+        SQL.record_sends,
+        SHARE,
+        lambda run: message_columns.record_sends([record_send(run, letter(run.lease.workflow_id))]),
+    ),
+    "receive_messages": (
+        SQL.receive_messages,
+        SHARE,
+        lambda run: message_columns.receive_messages([receive(run, is_timeout=True)]),
     ),
     "start_children": (SQL.start_children, SHARE, lambda run: columns.start_children([start_child(run)])),
     "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: columns.finish_workflows([finish(run)])),

@@ -11,7 +11,7 @@ from durust import clock
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
 from durust.model.writes import Alive, Beat, StoreQueue
-from durust.storage import columns
+from durust.storage import columns, message_columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
 from durust.storage.statements import Statement
@@ -24,11 +24,14 @@ from tests.conformance.builders import (
     finish,
     hand_back,
     lapse,
+    letter,
     make_claimed,
     make_enqueued,
     make_executor,
     make_started,
     park,
+    receive,
+    record_send,
     record_sleep,
     record_step,
     row_of,
@@ -568,6 +571,14 @@ def test_a_look_behind_a_park_does_not_revive_what_is_cancelled_meanwhile(
 ORDERED: dict[str, tuple[Statement, Callable[[list[Claimed]], columns.Params]]] = {
     "record_steps": (SQL.record_steps, lambda runs: columns.record_steps([record_step(run) for run in runs])),
     "record_sleeps": (SQL.record_sleeps, lambda runs: columns.record_sleeps([record_sleep(run) for run in runs])),
+    "record_sends": (
+        SQL.record_sends,
+        lambda runs: message_columns.record_sends([record_send(run, letter(run.lease.workflow_id)) for run in runs]),
+    ),
+    "receive_messages": (
+        SQL.receive_messages,
+        lambda runs: message_columns.receive_messages([receive(run) for run in runs]),
+    ),
     "finish_workflows": (SQL.finish_workflows, lambda runs: columns.finish_workflows([finish(run) for run in runs])),
     "park_workflows": (SQL.park_workflows, lambda runs: columns.park_workflows([park(run) for run in runs])),
     "hand_back_workflows": (

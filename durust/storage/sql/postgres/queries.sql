@@ -917,7 +917,7 @@ with mine as materialized (
 ), lost as materialized (
     select l.owner, l.place, min(l.target collate "C") as target
       from letter l
-     where l.target not in (select t.workflow_uuid from target t)
+     where not exists (select from target t where t.workflow_uuid = l.target)
      group by l.owner, l.place
 ), recorded as (
     insert into dbos.operation_outputs (
@@ -966,14 +966,14 @@ with letter as materialized (
 ), lost as materialized (
     select l.write, min(l.target collate "C") as target
       from letter l
-     where l.target not in (select t.workflow_uuid from target t)
+     where not exists (select from target t where t.workflow_uuid = l.target)
      group by l.write
 ), sent as (
     insert into dbos.notifications (
         message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
     select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
       from letter l
-     where l.write not in (select x.write from lost x)
+     where not exists (select from lost x where x.write = l.write)
      order by l.number
         on conflict (message_uuid) do nothing
 )
@@ -998,7 +998,7 @@ with letter as materialized (
         message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
     select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
       from letter l
-     where l.write not in (select x.write from lost x)
+     where not exists (select from lost x where x.write = l.write)
      order by l.number
         on conflict (message_uuid) do nothing
 )
