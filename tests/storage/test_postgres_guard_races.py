@@ -47,6 +47,7 @@ STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
         SQL.record_attributes,
         UPDATE,
         lambda run: columns.record_attributes([RecordAttributes(run.lease, None, 1, '{"a":1}', 1, 2)]),
+    ),
     "record_sends": (
         SQL.record_sends,
         SHARE,

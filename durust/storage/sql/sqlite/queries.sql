@@ -728,7 +728,7 @@ select distinct v.workflow_id
    and case v.kind
        when 'message' then exists (
            select 1 from notifications n
-            where n.destination_uuid = v.target and n.topic = v.key and not n.consumed)
+            where n.destination_uuid = v.target and n.topic = v.key and n.consumed = 0)
        when 'event' then exists (
            select 1 from workflow_events e where e.workflow_uuid = v.target and e.key = v.key)
        when 'result' then not exists (
@@ -952,7 +952,7 @@ select t."offset", t.value, t.serialization, t.function_id
  limit :limit
 
 -- name: find_messages
-select 1 from notifications n where n.destination_uuid = :id and n.topic = :topic and not n.consumed limit 1
+select 1 from notifications n where n.destination_uuid = :id and n.topic = :topic and n.consumed = 0 limit 1
 
 -- part: meant_rows
  where (:names is null or w.name in (select n.value from json_each(:names) n))
