@@ -11,6 +11,7 @@ import pytest
 
 from durust import InvalidArgument, ListFilter, Status, WorkflowNotFound, WorkflowOptions
 from durust.model.writes import StartWorkflow
+from tests.conformance.builders import NAME, make_claimed, record_step, start_child
 from tests.engine.clients import make_client
 from tests.engine.colours import Paint
 from tests.engine.stage import Stage
@@ -88,6 +89,21 @@ def test_steps_are_listed_with_their_errors_in_pages_of_either_order(stage: Stag
     assert names(newest_first=True, limit=2) == ["three", "two"]
     with pytest.raises(InvalidArgument, match="limit=-1"):
         names(limit=-1)
+
+
+@pytest.mark.covers(171)
+def test_a_step_that_started_a_child_names_it(stage: Stage) -> None:
+    engine = stage.launch()
+    parent = make_claimed(stage.provider, "parent", by="elsewhere")
+    stage.commit(record_step(parent, 1), start_child(parent, "child", place=2, after=1, queue=NOWHERE))
+
+    listed = engine.list_steps("parent")
+
+    assert [(record.place, record.name, record.child_id) for record in listed] == [
+        (1, "charge", None),
+        (2, NAME, "child"),
+    ]
+    assert [row.workflow_id for row in engine.list_workflows(ListFilter(parent_ids="parent"))] == ["child"]
 
 
 @pytest.mark.covers(172, 175)
