@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
+from durust.archive_verbs import ArchiveVerbs, AsyncArchiveVerbs
+from durust.archives import Archives
 from durust.attribute_verbs import AsyncAttributeVerbs, AttributeVerbs
 from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import UNTYPED, Codec
@@ -49,7 +51,15 @@ from durust.storage.provider import StateProvider
 
 
 class DurableClient(
-    AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs, ForkVerbs, OrderVerbs
+    AttributeVerbs,
+    QueueVerbs,
+    ScheduleVerbs,
+    ReadingVerbs,
+    CensusVerbs,
+    MessageVerbs,
+    ForkVerbs,
+    OrderVerbs,
+    ArchiveVerbs,
 ):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
@@ -312,6 +322,10 @@ class DurableClient(
         del asked
         return Forks(self._outpost.provider, self._outpost.journal)
 
+    def _archives_of(self, asked: str) -> Archives:
+        del asked
+        return Archives(self._outpost.provider, self._outpost.journal)
+
     def _orders_of(self, asked: str) -> tuple[Orders, Scope]:
         del asked
         return Orders(self._outpost.provider, self._outpost.journal), Scope(self._settings.app_name, ())
@@ -431,6 +445,7 @@ class AsyncDurableClient(
     AsyncCensusVerbs,
     AsyncMessageVerbs,
     AsyncForkVerbs,
+    AsyncArchiveVerbs,
     AsyncOrderVerbs,
 ):
     """The awaiting view of a client; with `async with` it is closed at the end."""
@@ -438,7 +453,7 @@ class AsyncDurableClient(
     def __init__(self, client: DurableClient) -> None:
         self._client = self._blocking = self._scheduling = self._reading = client
         self._sending = self._census = self._marking = client
-        self._forking = self._ordering = client
+        self._forking = self._ordering = self._archiving = client
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from durust.admission import NO_OPTIONS, calls_of, checked, one_by_one
+from durust.archive_verbs import ArchiveVerbs, AsyncArchiveVerbs
+from durust.archives import Archives
 from durust.attribute_verbs import AsyncAttributeVerbs, AttributeVerbs
 from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import Codec
@@ -62,7 +64,15 @@ R = TypeVar("R")
 
 
 class DurableEngine(
-    AttributeVerbs, QueueVerbs, ScheduleVerbs, ReadingVerbs, CensusVerbs, MessageVerbs, ForkVerbs, OrderVerbs
+    AttributeVerbs,
+    QueueVerbs,
+    ScheduleVerbs,
+    ReadingVerbs,
+    CensusVerbs,
+    MessageVerbs,
+    ForkVerbs,
+    OrderVerbs,
+    ArchiveVerbs,
 ):
     """Runs workflows on a database and answers questions about them.
 
@@ -556,6 +566,10 @@ class DurableEngine(
         engine = self._live(asked)
         return Forks(engine.provider, engine.journal)
 
+    def _archives_of(self, asked: str) -> Archives:
+        engine = self._live(asked)
+        return Archives(engine.provider, engine.journal)
+
     def _orders_of(self, asked: str) -> tuple[Orders, Scope]:
         engine = self._live(asked)
         return Orders(engine.provider, engine.journal), engine.scope()
@@ -627,6 +641,7 @@ class AsyncDurableEngine(
     AsyncCensusVerbs,
     AsyncMessageVerbs,
     AsyncForkVerbs,
+    AsyncArchiveVerbs,
     AsyncOrderVerbs,
 ):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
@@ -634,7 +649,7 @@ class AsyncDurableEngine(
     def __init__(self, engine: DurableEngine) -> None:
         self._engine = self._blocking = self._scheduling = self._reading = engine
         self._sending = self._census = self._marking = engine
-        self._forking = self._ordering = engine
+        self._forking = self._ordering = self._archiving = engine
 
     async def __aenter__(self) -> Self:
         self._engine._adopted = asyncio.get_running_loop()  # noqa: SLF001  the two views of one engine

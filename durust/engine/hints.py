@@ -9,6 +9,7 @@ from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.engine.watcher import hint_key
 from durust.errors import ProviderUnavailable
+from durust.model.copies import ImportWorkflows
 from durust.model.wakes import wakes_of
 from durust.model.writes import (
     INTERNAL_QUEUE,
@@ -65,7 +66,7 @@ def _hint_of(write: Write, outcome: Outcome) -> Hint | None:
             return Hint("queue", queue or INTERNAL_QUEUE)
         case CancelWorkflow(workflow_id) | DeleteWorkflow(workflow_id), Recorded():
             return Hint("cancel", workflow_id)
-        case ResumeWorkflow() | SetDelay(delay_seconds=0), Recorded():
+        case ResumeWorkflow() | ImportWorkflows() | SetDelay(delay_seconds=0), Recorded():
             # Back to its queue, which only its row knows.
             return Hint("any")
     return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+from durust.model.copies import EntryCopy, EventCopy, MessageCopy, WorkflowCopy
 from durust.model.message_writes import Letter
-from durust.model.records import Lease, ScheduleRow
+from durust.model.records import Checkpoint, Lease, ScheduleRow, WorkflowRow
 from durust.model.schedule_writes import Tick
 from durust.model.status import Status
 from durust.model.writes import (
@@ -27,6 +28,8 @@ _INT4_FIELDS = frozenset(
         "place",
         "after",
         "start_place",
+        "offset",
+        "consumed_by",
         "priority",
         "worker_concurrency",
         "global_concurrency",
@@ -43,7 +46,8 @@ SECONDS_MAX = 1e11
 
 _ENDS = frozenset({Status.SUCCESS, Status.ERROR, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED})
 # Asked for each write of each batch, so the names are looked up once.
-_KINDS = (*APPLY_ORDER, Lease, Letter, Wait, ScheduleRow, Tick)
+_COPIES = (WorkflowCopy, WorkflowRow, Checkpoint, EventCopy, EntryCopy, MessageCopy)
+_KINDS = (*APPLY_ORDER, *_COPIES, Lease, Letter, Wait, ScheduleRow, Tick)
 _FIELDS = {kind: tuple(spec.name for spec in fields(kind)) for kind in _KINDS}
 
 

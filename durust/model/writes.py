@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
+from durust.model.copies import ImportWorkflows
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.queues import QueueDefinition
@@ -463,6 +464,7 @@ APPLY_ORDER: tuple[type, ...] = (
     ResumeWorkflow,
     ForkWorkflow,
     DeleteWorkflow,
+    ImportWorkflows,
     AdoptWorkflows,
     Beat,
     DrainExecutor,
@@ -487,6 +489,7 @@ Write = (
     | ResumeWorkflow
     | ForkWorkflow
     | DeleteWorkflow
+    | ImportWorkflows
     | RegisterExecutor
     | Beat
     | DrainExecutor

@@ -8,6 +8,7 @@ from typing import Any
 
 from durust.errors import ProviderUnavailable
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
+from durust.model.copies import ImportWorkflows
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, SetEvent
 from durust.model.schedule_writes import (
@@ -71,7 +72,7 @@ from durust.model.writes import (
     Write,
     taken,
 )
-from durust.storage import columns, debounces, message_columns, rows, schedule_columns, statements
+from durust.storage import columns, copy_columns, debounces, message_columns, rows, schedule_columns, statements
 from durust.storage.links import Call, Row
 from durust.storage.retries import RECORDED, own_retry
 
@@ -239,6 +240,8 @@ def _classify(run: Run, unanswered: Group) -> Answers:
     if forks := [item for item in unanswered if isinstance(item[1], ForkWorkflow)]:
         answers |= _explain_forks(run, forks)
     for index, write in unanswered:
+        if isinstance(write, ImportWorkflows):
+            answers |= _explain_import(run, index, write)
         if isinstance(write, StoreSchedule):
             answers |= _explain_store(run, index, write)
     return answers
@@ -264,6 +267,16 @@ def _explain_forks(run: Run, forks: Group) -> Answers:
         elif source is None:
             answers[index] = Missing()
     return answers
+
+
+def _explain_import(run: Run, index: int, write: ImportWorkflows) -> Answers:
+    """Answer which id is taken; none when it was deleted meanwhile, and the write is sent again."""
+    ids = columns.classify_ids(copy.row.workflow_id for copy in write.copies)
+    taken_by = [rows.workflow(record) for _, _, *record in run([Call(SQL.classify_starts, ids)])[0] if record[0]]
+    if not taken_by:
+        return {}
+    is_own_retry = all(row.creator == write.creator for row in taken_by)
+    return {index: RECORDED if is_own_retry else Existing(taken_by[0])}
 
 
 def _explain_store(run: Run, index: int, write: StoreSchedule) -> Answers:
@@ -847,6 +860,11 @@ _KINDS: dict[type, _Kind] = {
             Call(SQL.delete_workflows, columns.delete_workflows(writes)),
         ],
         read=_deleted,
+    ),
+    ImportWorkflows: _Kind(
+        key=None,
+        calls=lambda writes: [Call(SQL.import_workflows, copy_columns.import_workflows(write)) for write in writes],
+        read=_stored,
     ),
     Beat: _Kind(
         key=None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from durust import clock
 from durust.errors import ProviderMisuse, ProviderUnavailable
+from durust.model.copies import WorkflowCopy, order
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import (
     FINAL,
@@ -242,6 +243,12 @@ class InMemoryProvider:
         with self._lock:
             self._demand_open()
             return listed(self._tables.messages, workflow_id)
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        with self._lock:
+            self._demand_open()
+            found = self._tables.copies(workflow_id, children=children)
+            return sorted(found, key=lambda copy: order(workflow_id, copy))
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:

@@ -11,6 +11,7 @@ from durust import clock
 from durust.model import waits
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.attributes import merge
+from durust.model.copies import ImportWorkflows, WorkflowCopy
 from durust.model.filters import Scope
 from durust.model.message_writes import RECEIVE_NAME, ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
@@ -79,7 +80,7 @@ from durust.model.writes import (
     Write,
     taken,
 )
-from durust.storage import memory_forks
+from durust.storage import memory_copies, memory_forks
 from durust.storage.memory_messages import Messages, consume, lost, send, unread
 from durust.storage.memory_schedules import ScheduleTable
 from durust.storage.retries import own_retry
@@ -196,6 +197,8 @@ class Tables:
                 return self._fork(write)
             case DeleteWorkflow():
                 return self._delete(write)
+            case ImportWorkflows():
+                return self._import(write)
             case RegisterExecutor():
                 return self._register(write)
             case Beat():
@@ -610,6 +613,39 @@ class Tables:
         self.events[write.fork_id] = memory_forks.latest(past_events)
         self.streams[write.fork_id] = memory_forks.streams(self.streams.get(write.workflow_id, {}), made)
         return Recorded()
+
+    def _import(self, write: ImportWorkflows) -> Outcome:
+        for copy in write.copies:
+            if known := self.workflows.get(copy.row.workflow_id):
+                return Recorded() if known.creator == write.creator else Existing(bare(known))
+        for copy in write.copies:
+            key = copy.row.workflow_id
+            self.workflows[key] = replace(copy.row, creator=write.creator, executor_id=None, token=None, dedup_id=None)
+            self.history[key] = {step.place: step for step in copy.steps}
+            self.events[key] = memory_copies.values(copy)
+            self.event_history[key] = memory_copies.past_values(copy)
+            self.streams[key] = memory_copies.entries(copy)
+            memory_copies.deliver(self.messages, copy)
+        return Recorded()
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        """Return a workflow as a whole and, where asked for, its descendants; parents come before their children."""
+        found = [self.workflows[workflow_id]] if workflow_id in self.workflows else []
+        for parent in found if children else ():
+            found += [
+                row for row in self.workflows.values() if row.parent_id == parent.workflow_id and row not in found
+            ]
+        return [
+            memory_copies.copy_of(
+                row,
+                self.history.get(row.workflow_id, {}).values(),
+                self.events.get(row.workflow_id, {}),
+                self.event_history.get(row.workflow_id, {}),
+                self.streams.get(row.workflow_id, {}),
+                self.messages,
+            )
+            for row in found
+        ]
 
     def _delete(self, write: DeleteWorkflow) -> Outcome:
         if write.workflow_id not in self.workflows:

@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 from durust import clock
 from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable, SchemaMismatch
 from durust.failpoints import failpoint
+from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
@@ -34,7 +35,7 @@ from durust.model.records import (
 )
 from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
-from durust.storage import announcements, columns, counting, migrating, reading, rows
+from durust.storage import announcements, columns, copy_columns, counting, migrating, reading, rows
 from durust.storage.batch import SQL
 from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
@@ -489,6 +490,10 @@ class PostgresProvider:
     def messages(self, workflow_id: str) -> list[MessageRow]:
         [found] = self._run([Call(SQL.list_messages, {"id": workflow_id})])
         return [rows.message(row) for row in found]
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        [found] = self._run([Call(SQL.copy_workflows, {"id": workflow_id, "children": children})])
+        return copy_columns.copies(workflow_id, found)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])

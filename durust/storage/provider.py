@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
@@ -121,6 +122,12 @@ class StateProvider(Protocol):
 
     def messages(self, workflow_id: str) -> list[MessageRow]:
         """Read all messages to a workflow, the oldest first, received or not."""
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        """Read a workflow as a whole, at one moment, and where asked for its descendants; none if it is not there.
+
+        The workflow comes first, the others by their creation.
+        """
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         """Read workflow rows."""

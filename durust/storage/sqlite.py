@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from durust import clock
 from durust.errors import DurustError, InvalidArgument, SchemaMismatch
+from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
@@ -32,6 +33,7 @@ from durust.model.validity import refusal
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, Refused, Write
 from durust.storage import (
+    copy_columns,
     counting,
     rows,
     sqlite_batch,
@@ -231,6 +233,11 @@ class SqliteProvider:
 
     def messages(self, workflow_id: str) -> list[MessageRow]:
         return [rows.message(row) for row in self._read(SQL.list_messages, {"id": workflow_id})]
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        return copy_columns.copies(
+            workflow_id, self._read(SQL.copy_workflows, {"id": workflow_id, "children": children})
+        )
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         params = sqlite_filters.workflows(query)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.attributes import merge
+from durust.model.copies import ImportWorkflows
 from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import AppendStream, Closed, Publication, SetEvent
 from durust.model.schedule_writes import DeleteSchedule, FireTicks, PauseSchedule, ResumeSchedule, StoreSchedule
@@ -70,6 +71,7 @@ from durust.storage import (
     debounces,
     rows,
     sqlite_forks,
+    sqlite_imports,
     sqlite_messages,
     sqlite_removals,
     sqlite_schedules,
@@ -630,6 +632,7 @@ _APPLY: dict[type, Callable[[Transaction, Any], Outcome]] = {
     ResumeWorkflow: _resume,
     ForkWorkflow: sqlite_forks.fork,
     DeleteWorkflow: sqlite_removals.delete,
+    ImportWorkflows: sqlite_imports.enter,
     Beat: _beat,
     DrainExecutor: _drain,
     Retire: _retire,

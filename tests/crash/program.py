@@ -44,6 +44,8 @@ STALE = "stale"
 LOOK_SECONDS = 0.02
 YEARLY = "0 0 0 1 1 *"
 
+DOCUMENT = Path(os.environ["CRASH_LEDGER"]).with_name("document")
+
 ledger = Ledger(Path(os.environ["CRASH_LEDGER"]))
 lull = threading.Event()
 leaving = threading.Event()
@@ -289,6 +291,26 @@ def remove(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
         raise SystemExit(f"left behind: {left}")
 
 
+def move_out(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Take the workflow out of the database, with something of everything."""
+    with durust.DurableClient() as client:
+        client.send(ID, "hello")
+        document = client.export_workflow(ID)
+        client.delete_workflow(ID)
+    [told] = document["workflows"]
+    value = {"text": '"begun"', "serialization": "portable_json"}
+    told["events"] = [{"key": "stage", **value}]
+    told["past_events"] = [{"key": "stage", "place": 1, **value}]
+    told["streams"] = [{"key": "log", "offset": 0, "place": 1, **value}]
+    DOCUMENT.write_text(json.dumps(document), encoding="utf-8")
+
+
+def move_in(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Put the workflow into the database again, unless it is there."""
+    with durust.DurableClient() as client, suppress(durust.WorkflowConflict):
+        client.import_workflow(json.loads(DOCUMENT.read_text(encoding="utf-8")))
+
+
 def resume(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
     """Resume the workflow if it was cancelled, and wait for its end."""
     try:
@@ -366,12 +388,14 @@ ROLES = {
     "cancel source": cancel_source,
     "fork": fork,
     "remove": remove,
+    "move out": move_out,
+    "move in": move_in,
     "plan": plan,
     "adopt": adopt,
     "tick": tick,
     "idle": idle,
 }
-ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove"}
+ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove", "move out", "move in"}
 SERVING = {"work", "start", "start source", "drain", "past", "run out", "resume", "tick"}
 TOOLS = {"purge": purge, "upgrade": upgrade}
 

@@ -43,7 +43,7 @@ class Scenario:
 
 ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
 CANCEL, RESUME = Part("cancel"), Part("resume")
-FORK, REMOVE = Part("fork"), Part("remove")
+FORK, REMOVE, MOVE_IN = Part("fork"), Part("remove"), Part("move in")
 PLAN, TICK = Part("plan"), Part("tick")
 KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
@@ -75,6 +75,7 @@ SCENARIOS = {
     "resume": Scenario(RESUME, before=(KILLED, CANCEL), after=(RESUME,)),
     "fork": Scenario(FORK, before=(Part("start source", BETWEEN_STEPS), Part("cancel source")), after=(FORK, WORK)),
     "remove": Scenario(REMOVE, before=(Part("past"), KILLED), after=(REMOVE, START)),
+    "move": Scenario(MOVE_IN, before=(KILLED, Part("move out")), after=(MOVE_IN, WORK)),
     "plan": Scenario(PLAN, after=(PLAN, TICK)),
     "adopt": Scenario(Part("adopt"), before=(PLAN,), after=(PLAN, TICK), forgets_settling=True),
     "tick": Scenario(TICK, before=(PLAN,), after=(TICK,)),

@@ -82,6 +82,11 @@ OWN = {
     "fork_streams",
     "walk_newest",
     "walk_workflows",
+    "import_steps",
+    "import_events",
+    "import_past_events",
+    "import_streams",
+    "import_messages",
 }
 # Values with which a plan is asked for; all others may be NULL.
 VALUES = {"limit": 10, "offset": 0, "ids": '["a"]', "queues": '["a"]', "names": "[]", "known": "[]", "states": "[]"}

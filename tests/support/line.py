@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
+from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
@@ -119,6 +120,9 @@ class Line:
 
     def messages(self, workflow_id: str) -> list[MessageRow]:
         return self.pass_on("messages", lambda: self.behind.messages(workflow_id))
+
+    def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+        return self.pass_on("copies", lambda: self.behind.copies(workflow_id, children=children))
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         return self.pass_on("workflows", lambda: self.behind.workflows(query))

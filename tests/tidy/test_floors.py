@@ -53,6 +53,8 @@ SURFACE = {
     "durust.queue_verbs",
     "durust.fork_verbs",
     "durust.forks",
+    "durust.archives",
+    "durust.archive_verbs",
     "durust.order_verbs",
     "durust.queues",
     "durust.reader",

@@ -1509,6 +1509,144 @@ with pick as materialized (
 delete from dbos.workflow_status w using pick p where w.workflow_uuid = p.workflow_uuid
 returning w.workflow_uuid
 
+-- name: import_workflows
+-- All or none: where one of the ids is taken nothing is written. An id that is taken between this look and the insert
+-- fails the statement, which then is asked again.
+with input as materialized (
+    select i.*
+      from unnest(
+           %(ids)s::text[], %(statuses)s::text[], %(names)s::text[], %(queues)s::text[], %(priorities)s::integer[],
+           %(apps)s::text[], %(versions)s::text[], %(attempts)s::bigint[], %(created)s::bigint[], %(updated)s::bigint[],
+           %(started)s::bigint[], %(completed)s::bigint[], %(untils)s::bigint[], %(timeouts)s::bigint[],
+           %(deadlines)s::bigint[], %(partitions)s::text[], %(schedules)s::text[], %(parents)s::text[],
+           %(users)s::text[], %(roles)s::text[], %(assumed)s::text[], %(attributes)s::text[], %(sources)s::text[],
+           %(forked)s::boolean[], %(formats)s::text[], %(inputs)s::text[], %(outputs)s::text[], %(errors)s::text[])
+           with ordinality
+           as i(id, status, name, queue, priority, app, version, attempts, created, updated, started, completed, until,
+                timeout, deadline, partition, schedule, parent, "user", roles, assumed, attributes, source, forked,
+                format, inputs, output, error, number)
+     where not exists (
+           select from dbos.workflow_status w where w.workflow_uuid = any(%(ids)s::text[]))
+), imported as (
+    insert into dbos.workflow_status (
+        workflow_uuid, status, name, queue_name, priority, application_name, application_version, recovery_attempts,
+        created_at, updated_at, started_at_epoch_ms, completed_at, delay_until_epoch_ms, workflow_timeout_ms,
+        workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id, authenticated_user,
+        authenticated_roles, assumed_role, attributes, forked_from, was_forked_from, serialization, creator_xid)
+    select i.id, i.status, i.name, i.queue, i.priority, i.app, i.version, i.attempts, i.created, i.updated, i.started,
+           i.completed, i.until, i.timeout, i.deadline, i.partition, i.schedule, i.parent, i."user", i.roles, i.assumed,
+           i.attributes::jsonb, i.source, i.forked, i.format, %(creator)s
+      from input i
+     order by i.id
+    returning workflow_uuid
+), kept_inputs as (
+    insert into dbos.workflow_input (workflow_uuid, inputs)
+    select i.id, i.inputs from input i
+        on conflict (workflow_uuid) do update
+       set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
+), kept_outputs as (
+    insert into dbos.workflow_output (workflow_uuid, output, error)
+    select i.id, i.output, i.error from input i where i.output is not null or i.error is not null
+        on conflict (workflow_uuid) do update
+       set output = excluded.output, error = excluded.error, retention_timestamp = excluded.retention_timestamp
+), steps as (
+    insert into dbos.operation_outputs (
+        workflow_uuid, function_id, function_name, output, error, serialization, child_workflow_id, started_at_epoch_ms,
+        completed_at_epoch_ms, durust_claim, application_name)
+    select s.id, s.place, s.name, s.output, s.error, s.format, s.child, s.started, s.completed, s.claim, i.app
+      from unnest(
+           %(step_ids)s::text[], %(step_places)s::integer[], %(step_names)s::text[], %(step_outputs)s::text[],
+           %(step_errors)s::text[], %(step_formats)s::text[], %(step_children)s::text[], %(step_started)s::bigint[],
+           %(step_completed)s::bigint[], %(step_claims)s::text[])
+           as s(id, place, name, output, error, format, child, started, completed, claim)
+      join input i on i.id = s.id
+), events as (
+    insert into dbos.workflow_events (workflow_uuid, key, value, serialization)
+    select e.id, e.key, e.text, e.format
+      from unnest(
+           %(event_ids)s::text[], %(event_keys)s::text[], %(event_texts)s::text[], %(event_formats)s::text[])
+           as e(id, key, text, format)
+      join input i on i.id = e.id
+), past_events as (
+    insert into dbos.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+    select e.id, e.place, e.key, e.text, e.format
+      from unnest(
+           %(past_ids)s::text[], %(past_places)s::integer[], %(past_keys)s::text[], %(past_texts)s::text[],
+           %(past_formats)s::text[])
+           as e(id, place, key, text, format)
+      join input i on i.id = e.id
+), streams as (
+    insert into dbos.streams (workflow_uuid, key, "offset", value, serialization, function_id)
+    select s.id, s.key, s."offset", s.text, s.format, s.place
+      from unnest(
+           %(stream_ids)s::text[], %(stream_keys)s::text[], %(stream_offsets)s::integer[], %(stream_texts)s::text[],
+           %(stream_formats)s::text[], %(stream_places)s::integer[])
+           as s(id, key, "offset", text, format, place)
+      join input i on i.id = s.id
+), messages as (
+    insert into dbos.notifications (
+        message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms, consumed,
+        consumed_by_function_id)
+    select m.message, m.id, m.topic, m.text, m.format, m.created, m.is_consumed, m.consumed_by
+      from unnest(
+           %(message_ids)s::text[], %(message_destinations)s::text[], %(message_topics)s::text[],
+           %(message_texts)s::text[], %(message_formats)s::text[], %(message_created)s::bigint[],
+           %(message_consumed)s::boolean[], %(message_consumers)s::integer[]) with ordinality
+           as m(message, id, topic, text, format, created, is_consumed, consumed_by, number)
+      join input i on i.id = m.id
+     order by m.number
+        on conflict do nothing
+)
+select i.workflow_uuid from imported i
+
+-- name: copy_workflows
+-- All that a workflow and, where asked for, its descendants have, in one snapshot: of one that runs, what had committed
+-- at one moment. Each line is a JSON array in the order of its record's fields.
+with recursive family as (
+    select w.workflow_uuid as id from dbos.workflow_status w where w.workflow_uuid = %(id)s
+     union
+    select c.workflow_uuid
+      from family f
+      join dbos.workflow_status c on c.parent_workflow_id = f.id
+     where %(children)s::boolean
+)
+select f.id, 'row', json_build_array(
+           w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+           w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+           w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+           w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id,
+           w.authenticated_user, w.authenticated_roles, w.assumed_role, w.attributes::text, w.forked_from,
+           w.was_forked_from, w.serialization, coalesce(i.inputs, w.inputs), coalesce(o.output, w.output),
+           coalesce(o.error, w.error))::text
+  from family f
+  join dbos.workflow_status w on w.workflow_uuid = f.id
+  left join dbos.workflow_input i on i.workflow_uuid = f.id
+  left join dbos.workflow_output o on o.workflow_uuid = f.id
+ union all
+select f.id, 'step', json_build_array(
+           o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
+           o.started_at_epoch_ms, o.completed_at_epoch_ms, o.durust_claim)::text
+  from family f
+  join dbos.operation_outputs o on o.workflow_uuid = f.id
+ union all
+select f.id, 'event', json_build_array(e.key, e.value, e.serialization)::text
+  from family f
+  join dbos.workflow_events e on e.workflow_uuid = f.id
+ union all
+select f.id, 'past_event', json_build_array(h.key, h.value, h.serialization, h.function_id)::text
+  from family f
+  join dbos.workflow_events_history h on h.workflow_uuid = f.id
+ union all
+select f.id, 'entry', json_build_array(s.key, s."offset", s.value, s.serialization, s.function_id)::text
+  from family f
+  join dbos.streams s on s.workflow_uuid = f.id
+ union all
+select f.id, 'message', json_build_array(
+           n.durust_seq, n.message_uuid, n.topic, n.message, n.serialization, n.created_at_epoch_ms, n.consumed,
+           n.consumed_by_function_id)::text
+  from family f
+  join dbos.notifications n on n.destination_uuid = f.id
+
 -- name: beat
 -- The share lock makes a beat and a reap see each other: without it a beat that waited for the lease's row would answer
 -- for an executor that is dead by then. It stops no claim, which takes the same lock.

@@ -499,6 +499,89 @@ select :fork, s.key, s.value, row_number() over (partition by s.key order by s."
   join operation_outputs o on o.workflow_uuid = s.workflow_uuid and o.function_id = s.function_id
  where s.workflow_uuid = :id and s.function_id < :place
 
+-- name: import_workflows
+insert into workflow_status (
+    workflow_uuid, status, name, queue_name, priority, application_name, application_version, recovery_attempts,
+    created_at, updated_at, started_at_epoch_ms, completed_at, delay_until_epoch_ms, workflow_timeout_ms,
+    workflow_deadline_epoch_ms, queue_partition_key, schedule_name, parent_workflow_id, authenticated_user,
+    authenticated_roles, assumed_role, attributes, forked_from, was_forked_from, serialization, creator_xid)
+values (
+    :id, :status, :name, :queue, :priority, :app, :version, :attempts, :created, :updated, :started, :completed, :until,
+    :timeout, :deadline, :partition, :schedule, :parent, :user, :roles, :assumed, :attributes, :source, :forked, :format,
+    :creator)
+
+-- name: import_steps
+insert into operation_outputs (
+    workflow_uuid, function_id, function_name, output, error, serialization, child_workflow_id, started_at_epoch_ms,
+    completed_at_epoch_ms, durust_claim, application_name)
+values (:id, :place, :name, :output, :error, :format, :child, :started, :completed, :claim, :app)
+
+-- name: import_events
+insert into workflow_events (workflow_uuid, key, value, serialization) values (:id, :key, :text, :format)
+
+-- name: import_past_events
+insert into workflow_events_history (workflow_uuid, function_id, key, value, serialization)
+values (:id, :place, :key, :text, :format)
+
+-- name: import_streams
+insert into streams (workflow_uuid, key, "offset", value, serialization, function_id)
+values (:id, :key, :offset, :text, :format, :place)
+
+-- name: import_messages
+insert into notifications (
+    message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms, consumed,
+    consumed_by_function_id)
+values (:message, :id, :topic, :text, :format, :created, :is_consumed, :consumed_by)
+on conflict do nothing
+
+-- name: copy_workflows
+-- All that a workflow and, where asked for, its descendants have, in one snapshot: of one that runs, what had committed
+-- at one moment. Each line is a JSON array in the order of its record's fields.
+with recursive family as (
+    select w.workflow_uuid as id from workflow_status w where w.workflow_uuid = :id
+     union
+    select c.workflow_uuid
+      from family f
+      join workflow_status c on c.parent_workflow_id = f.id
+     where :children
+)
+select f.id, 'row', json_array(
+           w.workflow_uuid, w.name, w.status, w.queue_name, w.priority, w.deduplication_id, w.executor_id, w.owner_xid,
+           w.creator_xid, w.application_name, w.application_version, coalesce(w.recovery_attempts, 0), w.created_at,
+           w.updated_at, w.started_at_epoch_ms, w.completed_at, w.delay_until_epoch_ms, w.workflow_timeout_ms,
+           w.workflow_deadline_epoch_ms, w.queue_partition_key, w.schedule_name, w.parent_workflow_id,
+           w.authenticated_user, w.authenticated_roles, w.assumed_role, w.attributes, w.forked_from,
+           w.was_forked_from, w.serialization, coalesce(i.inputs, w.inputs), coalesce(o.output, w.output),
+           coalesce(o.error, w.error))
+  from family f
+  join workflow_status w on w.workflow_uuid = f.id
+  left join workflow_input i on i.workflow_uuid = f.id
+  left join workflow_output o on o.workflow_uuid = f.id
+ union all
+select f.id, 'step', json_array(
+           o.function_id, o.function_name, o.output, o.error, o.serialization, o.child_workflow_id,
+           o.started_at_epoch_ms, o.completed_at_epoch_ms, o.durust_claim)
+  from family f
+  join operation_outputs o on o.workflow_uuid = f.id
+ union all
+select f.id, 'event', json_array(e.key, e.value, e.serialization)
+  from family f
+  join workflow_events e on e.workflow_uuid = f.id
+ union all
+select f.id, 'past_event', json_array(h.key, h.value, h.serialization, h.function_id)
+  from family f
+  join workflow_events_history h on h.workflow_uuid = f.id
+ union all
+select f.id, 'entry', json_array(s.key, s."offset", s.value, s.serialization, s.function_id)
+  from family f
+  join streams s on s.workflow_uuid = f.id
+ union all
+select f.id, 'message', json_array(
+           n.durust_seq, n.message_uuid, n.topic, n.message, n.serialization, n.created_at_epoch_ms, n.consumed,
+           n.consumed_by_function_id)
+  from family f
+  join notifications n on n.destination_uuid = f.id
+
 -- name: beat
 update durust_leases
    set boot_id = :boot, lease_until = :boottime + :ttl, beat = beat + 1
