@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from datetime import datetime
 from typing import Any
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, _migration
@@ -50,6 +51,11 @@ def add(one: int, other: int = 0) -> str:
     return f"theirs: {one + other}"
 
 
+def ticked(at: datetime, context: object) -> str:
+    return "ticked"
+
+
+tick = DBOS.workflow(name="ticked")(ticked)
 STEP = DBOS.step()(token)
 WORKFLOWS = {body.__name__: DBOS.workflow()(body) for body in (their_draw, their_nap, their_refusal, add)}
 
@@ -80,6 +86,9 @@ def answer(call: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
             workflow_id, name, seconds = args
             with SetWorkflowID(workflow_id), SetEnqueueOptions(delay_seconds=seconds):
                 return DBOS.retrieve_queue(QUEUE).enqueue(WORKFLOWS[name], 1)
+        case "tick":
+            # Each second, so that it is due by the time anybody looks.
+            return DBOS.create_schedule(schedule_name=args[0], workflow_fn=tick, schedule="* * * * * *")
         case "get_result":
             return DBOS.retrieve_workflow(*args).get_result(polling_interval_sec=0.05)
         case "destroy":

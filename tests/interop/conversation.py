@@ -67,6 +67,11 @@ class Conversation:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
+    def kill(self) -> None:
+        """Let it die in the middle of what it does."""
+        self._process.kill()
+        self._process.wait(ANSWER_SECONDS)
+
     def _line(self) -> bytes:
         assert self._process.stdout is not None
         deadline = clock.monotonic() + ANSWER_SECONDS

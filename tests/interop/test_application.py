@@ -13,11 +13,13 @@ from durust.model.records import WorkflowRow
 from durust.model.status import Status
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import commit, make_claimed, make_enqueued, make_started, park, record_step
+from tests.conformance.test_schedules import store
 from tests.interop.conftest import Converse
 from tests.interop.conversation import Conversation, Refused
 from tests.interop.environment import TIMEOUT_SECONDS
 from tests.interop.schemas import Rows, ask, schema_of, version_of
 from tests.support.processes import Spawned
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(TIMEOUT_SECONDS)
 
@@ -54,6 +56,7 @@ def leave_work(provider: StateProvider) -> None:
     make_enqueued(provider, "late", deadline_ms=LONG_AGO_MS)
     make_enqueued(provider, "late and delayed", delay_seconds=600, deadline_ms=LONG_AGO_MS)
     make_enqueued(provider, "debounced", delay_seconds=0.001, dedup_id="add-key")
+    commit(provider, store("ours", cron="* * * * * *", workflow="ticked", context="null"))
     running = make_claimed(provider, "running", by=EXECUTOR, name="ship")
     commit(provider, record_step(running))
     make_started(provider, "direct", by=EXECUTOR, name="add", app_version="their-version")
@@ -67,6 +70,12 @@ def leave_nobodys(provider: StateProvider, url: str) -> None:
     make_enqueued(provider, "nobody's, late", deadline_ms=LONG_AGO_MS)
     make_enqueued(provider, "nobody's, internal", name="their_draw", queue=INTERNAL, inputs=ONE)
     ask(url, "update dbos.workflow_status set application_name = null where workflow_uuid like 'nobody%'")
+
+
+def ticks_of(url: str, schedule: str) -> list[str]:
+    """Name the workflows that a schedule has started."""
+    found = ask(url, "select workflow_uuid from dbos.workflow_status where schedule_name = ?", schedule)
+    return [row[0] for row in found]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +93,8 @@ def scene(url: str, provider: StateProvider, converse: Converse) -> Scene:
     other.ask("get_result", "job 2")
     other.ask("start", "nap", "their_nap", 0.01)
     other.ask("get_result", "nap")
+    other.ask("tick", "theirs")
+    eventually(lambda: ticks_of(url, "theirs"))
     return Scene(rows, schema, version, other)
 
 
@@ -94,10 +105,11 @@ def test_its_launch_neither_migrates_nor_changes_the_schema(scene: Scene, url: s
 
 
 @pytest.mark.covers(190)
-def test_it_takes_none_of_durusts_work(scene: Scene, provider: StateProvider) -> None:
+def test_it_takes_none_of_durusts_work(scene: Scene, provider: StateProvider, url: str) -> None:
     assert len(scene.rows) == 12
 
     assert rows_of(provider) == scene.rows
+    assert ticks_of(url, "ours") == []
     # It looked for such work: what belongs to nobody it did take.
     assert {row.workflow_id: row.status for row in provider.workflows(ListFilter(id_prefix="nobody"))} == {
         "nobody's, due": Status.ENQUEUED,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableClient
+from durust import DurableClient, ListFilter, WorkflowNotFound
 from tests.interop.conversation import Conversation, Refused
 from tests.interop.environment import TIMEOUT_SECONDS
 from tests.support.waiting import eventually
@@ -174,6 +174,32 @@ def test_it_forks_a_workflow_from_a_step(client: Conversation) -> None:
     assert (redrawn[:2], redrawn[2] == drawn[2]) == (drawn[:2], False)
     status = client.ask("get_status", behind)
     assert (status["forked_from"], status["output"]) == (workflow_id, redrawn)
+
+
+def test_it_rewinds_a_workflow_to_a_step(client: Conversation, own: DurableClient) -> None:
+    workflow_id = enqueue(client, "draw", 3)
+    drawn = client.ask("get_result", workflow_id)
+
+    client.ask("rewind_workflow", workflow_id, start_step=3)
+
+    redrawn = client.ask("get_result", workflow_id)
+    assert (redrawn[:2], redrawn[2] == drawn[2]) == (drawn[:2], False)
+    assert own.retrieve_workflow(workflow_id).get_result(30) == redrawn
+
+
+def test_it_looks_after_delays_attributes_queues_and_what_is_over(client: Conversation, own: DurableClient) -> None:
+    workflow_id = enqueue(client, "add", 1, 2, options={"delay_seconds": 600, "attributes": {"customer": "c-1"}})
+
+    client.ask("set_workflow_delay", workflow_id, delay_seconds=0)
+    client.ask("update_workflow_attributes", workflow_id, {"vip": True}, merge=True)
+
+    assert own.retrieve_workflow(workflow_id).get_result(30) == 3
+    [row] = own.list_workflows(ListFilter(attributes={"customer": "c-1", "vip": True}))
+    assert row.workflow_id == workflow_id
+    assert ORDERS in [queue["name"] for queue in client.ask("list_queues")]
+    client.ask("delete_workflow", workflow_id)
+    with pytest.raises(WorkflowNotFound):
+        own.retrieve_workflow(workflow_id)
 
 
 def test_it_reads_events_and_streams(client: Conversation) -> None:

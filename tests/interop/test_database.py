@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from durust import DurableClient, DurableEngine, SchemaMismatch, SerializationError
+from durust import DurableClient, DurableEngine, SchemaMismatch, SerializationError, WorkflowOptions, WorkflowTimedOut
 from durust.model.filters import ListFilter
 from tests.conformance.conftest import open_provider
 from tests.interop.conftest import Converse, working
+from tests.interop.conversation import Refused
 from tests.interop.environment import TIMEOUT_SECONDS
 from tests.interop.schemas import ask, schema_of, version_of
 
@@ -95,3 +96,37 @@ def test_its_pickled_rows_are_listed_and_read_by_choice_alone(bare_url: str, con
         assert trusting.retrieve_workflow("theirs").get_result(30) == drawn
         with pytest.raises(ValueError, match="card 42 was declined"):
             trusting.retrieve_workflow("refused").get_result(30)
+
+
+@pytest.mark.covers(190)
+def test_an_application_that_died_finds_its_work_as_it_left_it(
+    bare_url: str, converse: Converse, tmp_path: Path
+) -> None:
+    other = converse("application", bare_url)
+    other.ask("launch")
+    other.ask("start", "running", "their_nap", 1)
+    other.ask("start", "late", "their_nap", 600)
+    other.ask("enqueue_delayed", "delayed", "their_draw", 600)
+    other.ask("enqueue_delayed", "due", "their_draw", 600)
+    other.kill()
+    change = "update dbos.workflow_status set {} = 1 where workflow_uuid = ?"
+    ask(bare_url, change.format("delay_until_epoch_ms"), "due")
+    ask(bare_url, change.format("workflow_deadline_epoch_ms"), "late")
+    left = ask(bare_url, "select * from dbos.workflow_status order by workflow_uuid")
+
+    with working(bare_url, tmp_path), DurableClient(bare_url) as own:
+        # Those that wait are queued by the sweep, and those that are late are cancelled by it.
+        naps = [own.enqueue("orders", "nap", 0.3) for _ in range(3)]
+        late = own.enqueue("orders", "nap", 600, options=WorkflowOptions(timeout=0.3))
+        assert [nap.get_result(30) for nap in naps] == ["awake"] * 3
+        with pytest.raises(WorkflowTimedOut):
+            late.get_result(30)
+
+        theirs = "select * from dbos.workflow_status where application_name = 'theirs' order by workflow_uuid"
+        assert [row[: len(left[0])] for row in ask(bare_url, theirs)] == left
+        again = converse("application", bare_url)
+        again.ask("launch")
+        assert again.ask("get_result", "running") == "awake"
+        assert len(again.ask("get_result", "due")) == 1
+        with pytest.raises(Refused, match="late"):
+            again.ask("get_result", "late")
