@@ -15,6 +15,10 @@ from durust import clock
 from durust.embedded import Server
 from durust.storage.opening import open_provider
 
+# What the functions of transactions write to: without a key, so that whatever is written twice stands there twice.
+MAKE_LINES = "create table lines (step integer, value text)"
+READ_LINES = "select step, value from lines order by step, value"
+
 
 class Database(Protocol):
     """One case's database."""
@@ -32,6 +36,15 @@ class Database(Protocol):
 
     def forget_step(self, place: int) -> None:
         """Lose the record of a step."""
+
+    def make_lines(self) -> None:
+        """Make a table of the application's own."""
+
+    def forget_witnesses(self) -> None:
+        """Lose the witnesses of what was written there."""
+
+    def lines(self) -> list[tuple[int, str]]:
+        """Return what the application has written there: steps and values."""
 
     def forget_key(self) -> None:
         """Lose by which write the values of streams were appended."""
@@ -62,6 +75,18 @@ class Postgres:
     def forget_step(self, place: int) -> None:
         with psycopg.connect(self.url) as connection:
             connection.execute("delete from dbos.operation_outputs where function_id = %s", [place])
+
+    def make_lines(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(MAKE_LINES)
+
+    def forget_witnesses(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("delete from dbos.datasource_outputs")
+
+    def lines(self) -> list[tuple[int, str]]:
+        with psycopg.connect(self.url) as connection:
+            return list(connection.execute(READ_LINES))
 
     def forget_key(self) -> None:
         with psycopg.connect(self.url) as connection:
@@ -94,6 +119,18 @@ class Sqlite:
     def forget_step(self, place: int) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("delete from operation_outputs where function_id = ?", [place])
+
+    def make_lines(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute(MAKE_LINES)
+
+    def forget_witnesses(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("delete from datasource_outputs")
+
+    def lines(self) -> list[tuple[int, str]]:
+        with closing(sqlite3.connect(self._path)) as connection:
+            return list(connection.execute(READ_LINES))
 
     def forget_key(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:

@@ -11,6 +11,7 @@ import threading
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import durust
 from durust import clock
@@ -22,7 +23,10 @@ from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.schedule_writes import FireTicks
 from durust.model.schedules import utc_text
 from durust.storage.opening import open_provider
+from durust.storage.postgres_transactions import PostgresTransaction
+from durust.storage.sqlite_transactions import SqliteSession, SqliteTransaction
 from tests.crash.ledger import Entry, Ledger
+from tests.crash.scenarios import TRANSACTIONS
 
 ID, PAST, SOURCE = "crash", "past", "source"
 QUEUE = durust.WorkflowQueue("crash")
@@ -86,8 +90,44 @@ def read_attributes() -> list[str]:
     return values
 
 
+def effect_and_line(connection: Any, step: int, attempt: int) -> str:
+    """Do something to the world, and write to the application's table that it was done."""
+    value = effect(step, attempt)
+    connection.execute(f"insert into lines values ({step}, '{value}')")
+    return value
+
+
+def application(kind: str) -> durust.Datasource | None:
+    """Return where transactions write; None for the database of the state."""
+    return durust.Datasource(os.environ["CRASH_APPLICATION"]) if kind == "datasource" else None
+
+
+def commit_apart() -> None:
+    """Plant a bug: what a function wrote is committed first, and its record afterwards."""
+
+    def apart(record: Any) -> Any:
+        def commit_and_record(self: Any, write: Any) -> Any:
+            session = self._session
+            if isinstance(session, SqliteSession):
+                session.take_back()
+                session.commit_write()
+                session.begin_write()
+            else:
+                session.connection.lent_by = None
+                session.connection.commit()
+            return record(self, write)
+
+        return commit_and_record
+
+    for kind in (PostgresTransaction, SqliteTransaction):
+        kind.record = apart(kind.record)  # type: ignore[method-assign]  # that is the bug
+
+
 @durust.workflow(name="sync")
 def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
+    if kind in TRANSACTIONS:
+        where = application(kind)
+        return [ctx.transaction(effect_and_line, number, ctx.attempt, database=where) for number in (1, 2, 3)]
     values = [ctx.step(f"step {number}", effect, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         ctx.sleep(SLEEP_SECONDS)
@@ -110,6 +150,9 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
 
 @durust.workflow(name="async")
 async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
+    if kind in TRANSACTIONS:
+        where = application(kind)
+        return [await ctx.transaction(effect_and_line, number, ctx.attempt, database=where) for number in (1, 2, 3)]
     values = [await ctx.step(f"step {number}", effect_async, number, ctx.attempt) for number in (1, 2)]
     if kind == "sleep":
         await ctx.sleep(SLEEP_SECONDS)
@@ -405,6 +448,8 @@ def main(role: str, name: str, kind: str) -> None:
     if role in TOOLS:
         TOOLS[role]()
         return
+    if "CRASH_APART" in os.environ:
+        commit_apart()
     if "CRASH_ELSEWHERE" in os.environ:
         # As a process of another host looks to this one: only its lease tells whether it lives.
         clock.boot_id = lambda: "elsewhere"

@@ -49,6 +49,9 @@ KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
 STALE, DEBOUNCE, HURRY = Part("stale"), Part("debounce"), Part("hurry")
 
+# The kinds whose steps are all transactions: in the database of the state, and in another one.
+TRANSACTIONS = ("transaction", "datasource")
+
 SCENARIOS = {
     "new": Scenario(ENQUEUE, after=(ENQUEUE, WORK), is_new=True),
     "client": Scenario(ENQUEUE, after=(ENQUEUE, WORK)),
@@ -65,6 +68,8 @@ SCENARIOS = {
     "event": Scenario(START, after=(START,), kind="event"),
     "stream": Scenario(START, after=(START,), kind="stream"),
     "attributes": Scenario(START, after=(START,), kind="attributes"),
+    "transaction": Scenario(START, after=(START,), kind="transaction"),
+    "datasource": Scenario(START, after=(START,), kind="datasource"),
     "drain": Scenario(Part("drain"), after=(START,)),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),

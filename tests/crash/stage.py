@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from tests.crash.databases import Database, Source
 from tests.crash.ledger import Ledger, faults
 from tests.crash.matrix import ROOT
-from tests.crash.scenarios import Part, Scenario
+from tests.crash.scenarios import TRANSACTIONS, Part, Scenario
 
 STEPS = (1, 2, 3)
 # Far more than a process takes to run three steps on a busy machine; one that hangs is killed and fails its case.
@@ -33,14 +33,19 @@ RHYTHMS = {
 class Stage:
     """One case: a database, a ledger, and the processes that come and go."""
 
-    def __init__(self, database: Database, colour: str, folder: Path) -> None:
-        self.database, self._colour, self._folder = database, colour, folder
+    def __init__(self, database: Database, colour: str, folder: Path, make: Callable[[], Database]) -> None:
+        self.database, self._colour, self._folder, self._make = database, colour, folder, make
+        self.application: Database | None = None
+        """Where the functions of transactions write, if there are any."""
         self.ledger = Ledger(folder / "ledger")
         self.result: list[str] = []
         self._printed = self._said = ""
 
     def prepare(self, scenario: Scenario) -> None:
         """Let happen what comes before the victim."""
+        if scenario.kind in TRANSACTIONS:
+            self.application = self.database if scenario.kind == "transaction" else self._make()
+            self.application.make_lines()
         for part in scenario.before:
             code = self._play(part, scenario.kind)
             assert code == (-signal.SIGKILL if part.failpoints else 0), self._said
@@ -75,7 +80,11 @@ class Stage:
     def faults(self, repeated_step: int | None = None) -> list[str]:
         """Return what the judge objects to, when at most one step was to happen twice."""
         times = {step: 2 if step == repeated_step else 1 for step in STEPS}
-        return faults(self.ledger.entries(), times, self.result)
+        found = faults(self.ledger.entries(), times, self.result)
+        lines = list(zip(STEPS, self.result, strict=False))
+        if self.application is not None and self.application.lines() != lines:
+            found.append(f"the application's table holds {self.application.lines()}")
+        return found
 
     def _play(self, part: Part, kind: str) -> int:
         out, err = self._folder / "printed", self._folder / "said"
@@ -98,6 +107,7 @@ class Stage:
         return {
             "DURUST_DATABASE_URL": self.database.url,
             "CRASH_LEDGER": str(self.ledger.path),
+            "CRASH_APPLICATION": "" if self.application is None else self.application.url,
             "FAILPOINTS": failpoints,
         }
 
@@ -105,6 +115,12 @@ class Stage:
 @pytest.fixture
 def stage(source: Source, kind: str, colour: str, tmp_path: Path) -> Iterator[Stage]:
     """Return the stage of a test that takes the *kind* of database and the *colour* as parameters."""
-    database = source.make(kind)
-    yield Stage(database, colour, tmp_path)
-    source.drop(database)
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(source.make(kind))
+        return made[-1]
+
+    yield Stage(make(), colour, tmp_path, make)
+    for database in made:
+        source.drop(database)

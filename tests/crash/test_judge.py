@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.crash.ledger import Entry, faults
@@ -83,6 +85,37 @@ def test_attributes_that_are_recorded_and_do_not_stand_are_noticed(stage: Stage,
 
     [fault] = stage.faults()
     assert fault.startswith("the result")
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("colour", ["async", "sync"])
+def test_a_record_that_is_committed_apart_from_what_the_function_wrote_is_noticed(
+    stage: Stage, kind: str, colour: str
+) -> None:
+    honest = SCENARIOS["transaction"]
+    scenario = replace(honest, victim=replace(honest.victim, env={"CRASH_APART": "1"}))
+    stage.prepare(scenario)
+    stage.kill(scenario, "sql.record_steps.before", 2)
+
+    stage.finish(scenario)
+
+    [fault] = stage.faults(repeated_step=2)
+    assert fault.startswith("the application's table holds")
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("colour", ["sync"])
+def test_a_witness_that_gets_lost_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["datasource"]
+    stage.prepare(scenario)
+    stage.kill(scenario, "sql.store_witness.after", 2)
+    assert stage.application is not None
+    stage.application.forget_witnesses()
+
+    stage.finish(scenario)
+
+    table, *_ = [fault for fault in stage.faults(repeated_step=2) if fault.startswith("the application's table")]
+    assert table
 
 
 def test_a_run_without_fault_is_no_fault() -> None:
