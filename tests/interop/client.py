@@ -25,6 +25,8 @@ def answer(call: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
             return client.retrieve_workflow(*args).get_result(polling_interval_sec=POLL_SECONDS)
         case "get_status":
             return client.retrieve_workflow(*args).get_status()
+        case "list_queues":
+            return [queue.name for queue in client.list_queues()]
         case "send":
             return client.send(*args, serialization_type=PORTABLE, **kwargs)
         case _:
