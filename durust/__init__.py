@@ -48,6 +48,7 @@ from durust.model.filters import ListFilter
 from durust.model.messages import Message
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
+from durust.model.reasons import Reason
 from durust.model.records import Checkpoint, MessageRow, Purged, QueueRow, VersionRow, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.schedules import ScheduledInput
@@ -98,6 +99,7 @@ __all__ = [
     "QueueNotFound",
     "QueueRow",
     "RateLimiter",
+    "Reason",
     "RemoteError",
     "Schedule",
     "ScheduleConflict",

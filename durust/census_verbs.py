@@ -12,10 +12,12 @@ from durust.codec import Codec
 from durust.decoding import DecodedStep, DecodedWorkflow, decode_step, decode_workflow
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument, WorkflowNotFound
+from durust.explaining import account_of
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.criteria import check_count
 from durust.model.filters import LIST_LIMIT_DEFAULT, ListFilter, Scope
 from durust.model.names import check_name
+from durust.model.reasons import Reason
 from durust.model.records import Checkpoint, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.storage.provider import StateProvider
@@ -48,6 +50,14 @@ class CensusVerbs(ABC):
         steps = provider.history([workflow_id]).get(workflow_id, ())
         ordered = sorted(steps, key=lambda record: record.place, reverse=newest_first)
         return ordered[offset:] if limit is None else ordered[offset : offset + limit]
+
+    def explain_workflow(self, workflow_id: str) -> Reason:
+        """Say in one sentence why a workflow does not run, or where it does. Raises `WorkflowNotFound`.
+
+        `code` is a word for programs, such as `queue_paused` or `waits_for_message`, and `sentence` is for people.
+        """
+        provider, _ = self._read_from("explain_workflow")
+        return account_of(provider, workflow_id).reason
 
     def count_workflows(
         self,
@@ -120,6 +130,10 @@ class AsyncCensusVerbs:
         return await asyncio.to_thread(
             self._census.list_steps, workflow_id, limit=limit, offset=offset, newest_first=newest_first
         )
+
+    async def explain_workflow(self, workflow_id: str) -> Reason:
+        """Say in one sentence why a workflow does not run, or where it does, as the blocking twin does."""
+        return await asyncio.to_thread(self._census.explain_workflow, workflow_id)
 
     async def count_workflows(
         self,

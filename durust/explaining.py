@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from durust.errors import WorkflowNotFound
@@ -13,10 +12,9 @@ from durust.model.reasons import Facts, Reason, reason
 from durust.model.records import Checkpoint, QueueRow, WorkflowRow
 from durust.model.standing import Standing, StandingRequest
 from durust.storage.provider import StateProvider
+from durust.texts import error_line
 
 _EVERY_STATE = ("LIVE", "DRAINING", "DEAD")
-
-ErrorLine = Callable[[str | None, str | None], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Account:
     reason: Reason
 
 
-def account_of(provider: StateProvider, workflow_id: str, error_line: ErrorLine) -> Account:
+def account_of(provider: StateProvider, workflow_id: str) -> Account:
     """Read all there is about one workflow. Raises `WorkflowNotFound`."""
     query = ListFilter(workflow_ids=[check_name("workflow_id", workflow_id)], load_input=True, load_output=True)
     found = provider.workflows(query)

@@ -15,7 +15,6 @@ import click
 
 from durust import DurableClient, DurableEngine, WorkflowHandle, WorkflowOptions
 from durust.codec import PORTABLE_JSON, Codec
-from durust.commands.documents import error_line, value_of
 from durust.commands.durations import Duration
 from durust.commands.exits import Exit, one_clear_line
 from durust.commands.options import app_option, database_option, option, verbose_option
@@ -26,6 +25,7 @@ from durust.model.status import Status
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage.opening import VARIABLES, open_provider
 from durust.supervisor.application import ApplicationFault, load_engine
+from durust.texts import value_of
 
 
 @click.command()
@@ -146,7 +146,7 @@ def _tell(database: Any, workflow_id: str) -> Exit:
     """Print how a workflow ended, and return the exit code that says so."""
     provider = open_provider(database)
     try:
-        account = account_of(provider, workflow_id, error_line)
+        account = account_of(provider, workflow_id)
     finally:
         if provider is not database:
             provider.close()

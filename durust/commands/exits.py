@@ -60,9 +60,12 @@ def one_clear_line(*, is_verbose: bool = False) -> Iterator[None]:
     except DurustError as error:
         _tell(f"{error}{_remedy(error)}", is_verbose=is_verbose)
         raise click.exceptions.Exit(exit_code(error)) from error
-    except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         # Click has a line or a code of its own for each of these, and none for a reader that left.
         raise
+    except OSError as error:
+        _tell(str(error), is_verbose=is_verbose)
+        raise click.exceptions.Exit(Exit.FAILED) from error
     except Exception as error:
         _tell(
             f"{type(error).__name__}: {error}; this is a bug of durust's, and --verbose shows where",

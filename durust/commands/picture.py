@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from durust.commands.documents import error_line, step_document, values_document, workflow_document
+from durust.commands.documents import step_document, values_document, workflow_document
 from durust.commands.output import Document, cell, instant, maybe_instant, plain, say_json, wants_json
 from durust.explaining import Account
 from durust.model.records import Checkpoint
 from durust.model.waits import STREAM
+from durust.texts import error_line
 
 # Of a terminal's width, behind numbers, names and durations; a narrow one still shows where the time went.
 BAR_CELLS_MIN = 10

@@ -8,7 +8,7 @@ import click
 
 from durust.commands.criteria import filter_options, query_of
 from durust.commands.desk import Desk, at_desk
-from durust.commands.documents import error_line, step_document, workflow_document
+from durust.commands.documents import step_document, workflow_document
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import say_json, show_list, wants_json, warn
 from durust.commands.picture import show_account
@@ -51,7 +51,7 @@ def list_(desk: Desk, oldest_first: bool, limit: int, offset: int, output: str |
 @at_desk
 def show(desk: Desk, workflow_id: str, output: str | None) -> None:
     """Show one workflow: its row, its values, its steps in time, its parent and children, and what it waits for."""
-    show_account(output, account_of(desk.provider, workflow_id, error_line))
+    show_account(output, account_of(desk.provider, workflow_id))
 
 
 @workflow.command()
@@ -71,7 +71,7 @@ def steps(desk: Desk, workflow_id: str, limit: int | None, output: str | None) -
 @at_desk
 def why(desk: Desk, workflow_id: str, output: str | None) -> None:
     """Say in one sentence why a workflow does not run, or where it does."""
-    account = account_of(desk.provider, workflow_id, error_line)
+    account = account_of(desk.provider, workflow_id)
     if wants_json(output):
         status = str(account.row.status)
         say_json({"id": workflow_id, "status": status, "code": account.reason.code, "why": account.reason.sentence})
