@@ -64,11 +64,11 @@ def answer(call: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Launch the application, run its workflows, or look at what it has done."""
     match call:
         case "migrate":
-            # As an older release, which ended with an earlier version, has left it.
+            # As a release has left it that ended with an earlier version, where one is named.
             [newest] = args
             wanted = _migration.get_dbos_migrations
             _migration.get_dbos_migrations = lambda *given, **named: wanted(*given, **named)[:newest]
-            del _migration.sqlite_migrations[newest:]
+            del _migration.sqlite_migrations[newest or len(_migration.sqlite_migrations) :]
             return DBOS.migrate(URL)
         case "launch":
             DBOS.launch()

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,36 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(params=SHARED)
+def their_url(request: pytest.FixtureRequest, converse: Converse, tmp_path: Path) -> Iterator[str]:
+    """Return the address of a database of each kind that the official library made, with nothing in it."""
+    if request.param == "postgres":
+        with _database(request, tmp_path, request.getfixturevalue("their_template")) as address:
+            yield address
+        return
+    with _database(request, tmp_path) as address:
+        converse("application", address).ask("migrate", None)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def their_template(server: Server, other_python: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the name of a database that the official library made, of which each test gets a copy: that is quicker."""
+    name = f"template_{clock.random_token()}"
+    address = server.create_database(name)
+    with closing(Conversation(other_python, "application", address, folder=tmp_path_factory.mktemp("template"))) as it:
+        it.ask("migrate", None)
+    return name
+
+
 @contextmanager
-def _database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+def _database(request: pytest.FixtureRequest, folder: Path, template: str | None = None) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{folder}/durust.db"
         return
     server: Server = request.getfixturevalue("server")
     name = f"test_{clock.random_token()}"
-    yield server.create_database(name)
+    yield server.create_database(name, template) if template else server.create_database(name)
     server.drop_database(name)
 
 

@@ -56,21 +56,12 @@ class Conversation:
         return answer["value"]
 
     def close(self) -> None:
-        """End it, and wait for that."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(ANSWER_SECONDS)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def kill(self) -> None:
-        """Let it die in the middle of what it does."""
+        """Let it die, in the middle of whatever it does."""
         self._process.kill()
         self._process.wait(ANSWER_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _line(self) -> bytes:
         assert self._process.stdout is not None

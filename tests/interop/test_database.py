@@ -21,14 +21,14 @@ OLDER = 124
 
 
 @pytest.mark.covers(186)
-def test_durust_adds_itself_to_its_database_and_both_work(bare_url: str, converse: Converse, tmp_path: Path) -> None:
-    other = converse("application", bare_url)
+def test_durust_adds_itself_to_its_database_and_both_work(their_url: str, converse: Converse, tmp_path: Path) -> None:
+    other = converse("application", their_url)
     other.ask("launch")
     other.ask("start", "before", "their_draw", 2)
     drawn = other.ask("get_result", "before")
-    before = canonical(bare_url)
+    before = canonical(their_url)
 
-    with working(bare_url, tmp_path), DurableClient(bare_url) as own:
+    with working(their_url, tmp_path), DurableClient(their_url) as own:
         ours = own.enqueue("orders", "draw", 2)
         other.ask("start", "beside", "their_nap", 0.01)
         other.ask("enqueue", "queued", "add", 1, 2)
@@ -36,14 +36,14 @@ def test_durust_adds_itself_to_its_database_and_both_work(bare_url: str, convers
         assert len(ours.get_result(30)) == 2
         assert (other.ask("get_result", "beside"), other.ask("get_result", "queued")) == ("awake", "theirs: 3")
         # Its own launch changes nothing of what is there now.
-        later = converse("application", bare_url)
-        after = schema_of(bare_url)
+        later = converse("application", their_url)
+        after = schema_of(their_url)
         later.ask("launch")
         assert later.ask("get_result", "before") == drawn
-        assert schema_of(bare_url) == after
-    assert version_of(bare_url) == [(125,)]
-    added = [name for name in canonical(bare_url) if name not in before]
-    assert [name for name in before if name not in canonical(bare_url)] == []
+        assert schema_of(their_url) == after
+    assert version_of(their_url) == [(125,)]
+    added = [name for name in canonical(their_url) if name not in before]
+    assert [name for name in before if name not in canonical(their_url)] == []
     assert added == [name for name in added if "durust" in name]
 
 
@@ -76,16 +76,16 @@ def test_a_database_of_an_older_release_is_refused_and_left_as_it_was(bare_url: 
 
 
 @pytest.mark.covers(170, 179)
-def test_its_pickled_rows_are_listed_and_read_by_choice_alone(bare_url: str, converse: Converse) -> None:
-    other = converse("application", bare_url)
+def test_its_pickled_rows_are_listed_and_read_by_choice_alone(their_url: str, converse: Converse) -> None:
+    other = converse("application", their_url)
     other.ask("launch")
     other.ask("start", "theirs", "their_draw", 1)
     other.ask("start", "refused", "their_refusal", "42")
     drawn = other.ask("get_result", "theirs")
-    with closing(open_provider(bare_url)) as provider:
+    with closing(open_provider(their_url)) as provider:
         provider.migrate()
 
-    with DurableClient(bare_url) as own, DurableClient(bare_url, serializer="pickle") as trusting:
+    with DurableClient(their_url) as own, DurableClient(their_url, serializer="pickle") as trusting:
         rows = own.list_workflows(ListFilter(load_input=True, load_output=True))
         [step] = own.list_steps("theirs")
         assert {row.workflow_id: row.serialization for row in rows} == {"theirs": "py_pickle", "refused": "py_pickle"}
@@ -100,21 +100,21 @@ def test_its_pickled_rows_are_listed_and_read_by_choice_alone(bare_url: str, con
 
 @pytest.mark.covers(190)
 def test_an_application_that_died_finds_its_work_as_it_left_it(
-    bare_url: str, converse: Converse, tmp_path: Path
+    their_url: str, converse: Converse, tmp_path: Path
 ) -> None:
-    other = converse("application", bare_url)
+    other = converse("application", their_url)
     other.ask("launch")
     other.ask("start", "running", "their_nap", 1)
     other.ask("start", "late", "their_nap", 600)
     other.ask("enqueue_delayed", "delayed", "their_draw", 600)
     other.ask("enqueue_delayed", "due", "their_draw", 600)
-    other.kill()
+    other.close()
     change = "update dbos.workflow_status set {} = 1 where workflow_uuid = ?"
-    ask(bare_url, change.format("delay_until_epoch_ms"), "due")
-    ask(bare_url, change.format("workflow_deadline_epoch_ms"), "late")
-    left = ask(bare_url, "select * from dbos.workflow_status order by workflow_uuid")
+    ask(their_url, change.format("delay_until_epoch_ms"), "due")
+    ask(their_url, change.format("workflow_deadline_epoch_ms"), "late")
+    left = ask(their_url, "select * from dbos.workflow_status order by workflow_uuid")
 
-    with working(bare_url, tmp_path), DurableClient(bare_url) as own:
+    with working(their_url, tmp_path), DurableClient(their_url) as own:
         # Those that wait are queued by the sweep, and those that are late are cancelled by it.
         naps = [own.enqueue("orders", "nap", 0.3) for _ in range(3)]
         late = own.enqueue("orders", "nap", 600, options=WorkflowOptions(timeout=0.3))
@@ -123,8 +123,8 @@ def test_an_application_that_died_finds_its_work_as_it_left_it(
             late.get_result(30)
 
         theirs = "select * from dbos.workflow_status where application_name = 'theirs' order by workflow_uuid"
-        assert [row[: len(left[0])] for row in ask(bare_url, theirs)] == left
-        again = converse("application", bare_url)
+        assert [row[: len(left[0])] for row in ask(their_url, theirs)] == left
+        again = converse("application", their_url)
         again.ask("launch")
         assert again.ask("get_result", "running") == "awake"
         assert len(again.ask("get_result", "due")) == 1
