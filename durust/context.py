@@ -49,6 +49,7 @@ class _Context:
         self._codec = codec
         # Of an async workflow it is the loop's own: asking for the running loop costs a system call on Python 3.11.
         self._thread = threading.get_ident()
+        self._topics: set[str] = set()
 
     @property
     def workflow_id(self) -> str:

@@ -109,4 +109,6 @@ class Database:
 
     def _hear(self, hint: Hint) -> None:
         self._scheduler.hear(hint)
+        if hint.kind == "foreign":
+            self._sweeper.expect(0)
         self._facts.add(Heard((hint,)))

@@ -27,6 +27,7 @@ from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
 from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
+from durust.model.message_writes import ReceiveMessage, RecordSend
 from durust.model.publications import Publication
 from durust.model.queues import QueueDefinition
 from durust.model.records import Claimed, QueueRow, Swept
@@ -332,9 +333,11 @@ class Engine:
         for write, outcome in zip(writes, outcomes, strict=True):
             if not isinstance(outcome, Recorded | CalledOff):
                 continue
-            if isinstance(write, RecordStep | RecordSleep | Publication):
+            if isinstance(write, RecordStep | RecordSleep | ReceiveMessage):
+                # Nobody waits for these.
                 steps += 1
                 continue
+            steps += isinstance(write, Publication | RecordSend)
             hints.update(hints_of(write, outcome))
             if isinstance(write, EndGrants):
                 # Its slot was given back before this.
@@ -378,6 +381,8 @@ class Engine:
         if hint.kind in {"queue", "any"}:
             self.claimer.wake()
         self.watcher.hint(hint)
+        if hint.kind == "foreign":
+            self.sweeper.expect(0)
         if hint.kind == "cancel" and self.runner.runs(hint.key):
             self.recalls.hint()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from durust.errors import SerializationError, WorkflowNotFound
-from durust.model.message_writes import SEND_NAME, Letter, RecordSend
-from durust.model.writes import Missing, Refused
-from durust.routines.effects import Commit, Raised, Returned, Routine, StepEnd
+from durust.model.message_writes import SEND_NAME, Letter, ReceiveMessage, RecordSend
+from durust.model.waits import MESSAGE, Awaited
+from durust.model.writes import Missing, Nothing, Refused
+from durust.routines.effects import Await, Commit, Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.refusals import recalled, refuse
 from durust.routines.run import Run
+from durust.routines.steps import Task, read_end, read_value
+from durust.routines.waits import cut, fix_timeout
 
 
 def send(run: Run, place: int, letter: Letter) -> Routine[StepEnd]:
@@ -24,3 +27,36 @@ def send(run: Run, place: int, letter: Letter) -> Routine[StepEnd]:
     if isinstance(accepted, Refused):
         return Raised(SerializationError("message", accepted.reason, "send what the database can store"))
     return Returned(None)
+
+
+def receive(run: Run, place: int, topic: str, task: Task, timeout_seconds: float | None) -> Routine[StepEnd]:
+    """Answer what history holds at *place*; otherwise receive the oldest message of *topic*, and wait for one.
+
+    One that is there costs one commit. The instant at which the wait is given up is recorded at the next place before
+    anybody waits; then it is recorded that no message came, and the answer is None.
+    """
+    run.ensure_open()
+    record = run.recall(place, task.name)
+    if record is not None:
+        return read_end(record, task)
+    started_at_ms = run.now_ms()
+    until_ms: int | None = None
+    is_first, is_over = True, timeout_seconds == 0
+    while True:
+        outcome = yield Commit(
+            ReceiveMessage(run.lease, run.after, place, topic, started_at_ms, run.stamp(place), is_over)
+        )
+        if not isinstance(outcome, Nothing):
+            break
+        run.ensure_open()
+        if is_first:
+            is_first, until_ms = False, (yield from fix_timeout(run, place + 1, timeout_seconds))
+        answer = yield Await(place, (Awaited(MESSAGE, run.workflow_id, topic),), until_ms)
+        run.ensure_open()
+        if isinstance(answer, Cut):
+            return (yield from cut(run, place, task.name))
+        is_over = answer is None
+    accepted = run.accept(outcome, place, task.name)
+    if isinstance(accepted, Refused):
+        return Raised(SerializationError("message", accepted.reason, "wait for a topic that the database can store"))
+    return read_value(task, accepted.output, accepted.serialization)

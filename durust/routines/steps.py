@@ -124,8 +124,13 @@ def read_end(record: Checkpoint | Stood, task: Task) -> StepEnd:
     if record.error is not None:
         error = task.codec.load_error(record.error, record.serialization)
         return Cut() if isinstance(error, StepCancelled) else Raised(error)
+    return read_value(task, record.output, record.serialization)
+
+
+def read_value(task: Task, text: str | None, serialization: str | None) -> StepEnd:
+    """Return what a record holds as the value of its operation."""
     try:
-        return Returned(task.codec.load(record.output, record.serialization, task.annotation))
+        return Returned(task.codec.load(text, serialization, task.annotation))
     except SerializationError as error:
         return Raised(error)
 

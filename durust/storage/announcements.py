@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from durust import clock
+from durust.model.waits import EVENT, MESSAGE, STREAM
 from durust.storage.links import Transient
 from durust.storage.provider import Hint
 
 CHANNEL = "durust_hints"
+# On these other libraries of the family, and the canonical trigger for plain SQL, tell what was written, by its
+# workflow and its topic or key.
+FOREIGN_CHANNELS = {
+    "dbos_notifications_channel": MESSAGE,
+    "dbos_workflow_events_channel": EVENT,
+    "dbos_streams_channel": STREAM,
+}
 # Postgres takes payloads of less than 8,000 bytes.
 PAYLOAD_BYTES_MAX = 7_900
 # A batch that would need more notifications than this is told as one that says only that something changed.
@@ -23,6 +31,8 @@ RECONNECT_SECONDS = 0.1
 RECONNECT_SECONDS_MAX = 2.0
 
 ANY = Hint("any")
+# Whoever is parked for that was not woken by its transaction.
+FOREIGN = Hint("foreign")
 
 
 def payloads(hints: Sequence[Hint]) -> list[str]:
@@ -46,8 +56,10 @@ def _pack(texts: list[str]) -> Iterator[str]:
         yield f"[{','.join(gathered)}]"
 
 
-def hints(payload: str) -> list[Hint]:
-    """Read a payload; what anybody else may have sent on the channel says nothing."""
+def hints(channel: str, payload: str) -> list[Hint]:
+    """Read a notification; what anybody else may have sent on durust's own channel says nothing."""
+    if channel in FOREIGN_CHANNELS:
+        return [Hint(FOREIGN_CHANNELS[channel], payload), FOREIGN]
     try:
         pairs = json.loads(payload)
         return [Hint(str(kind), str(key)) for kind, key in pairs]
@@ -61,8 +73,8 @@ class Subscription(Protocol):
     def fileno(self) -> int:
         """Return the socket, which is readable when something came in."""
 
-    def hear(self) -> list[str]:
-        """Return the payloads that came in. Raises `Lost`."""
+    def hear(self) -> list[tuple[str, str]]:
+        """Return the channels and payloads that came in. Raises `Lost`."""
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -121,7 +133,7 @@ class PostgresListener:
 
     def _hear(self, subscription: Subscription) -> list[Hint]:
         try:
-            return [hint for payload in subscription.hear() for hint in hints(payload)]
+            return [hint for heard in subscription.hear() for hint in hints(*heard)]
         except Transient:
             subscription.close()
             self._subscription = None

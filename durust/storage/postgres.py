@@ -317,13 +317,14 @@ class PostgresLink:
         if result.status in _FAILED:
             self._fail(result)
 
-    def hear(self) -> list[str]:
-        """Return the payloads of notifications that came in. Raises `Lost`."""
+    def hear(self) -> list[tuple[str, str]]:
+        """Return the channels and payloads of notifications that came in. Raises `Lost`."""
         heard = []
         try:
             self._pg.consume_input()
             while notification := self._pg.notifies():
-                heard.append(notification.extra.decode(errors="replace"))
+                channel = notification.relname.decode(errors="replace")
+                heard.append((channel, notification.extra.decode(errors="replace")))
         except psycopg.Error as error:
             self.close()
             raise Lost(str(error)) from None
@@ -549,7 +550,8 @@ class PostgresProvider:
 
     def _subscribe(self) -> PostgresLink:
         link = self._connect()
-        link.script(f"listen {announcements.CHANNEL}")
+        for channel in (announcements.CHANNEL, *announcements.FOREIGN_CHANNELS):
+            link.script(f"listen {channel}")
         return link
 
     @contextmanager

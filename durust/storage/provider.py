@@ -33,7 +33,11 @@ class Hint:
     """Something changed that somebody may be waiting for. A hint may be lost or repeated: a poll stands behind it."""
 
     kind: str
-    """`queue` (it got work), `workflow` (one ended), `cancel` (of that id), `schedule` (one changed) or `any`."""
+    """`queue` (it got work), `workflow` (one ended), `cancel` (of that id), `schedule` (one changed), or `any`.
+
+    What came for somebody is a `message`, `event` or `stream`, named by its workflow and its topic or key, and
+    `foreign` where another library or plain SQL wrote something of that kind.
+    """
     key: str = ""
 
 
