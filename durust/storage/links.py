@@ -73,6 +73,7 @@ _BAD_DATA = (
     "22",  # Data exceptions: out of range, characters that the encoding lacks.
     "23",  # A constraint that no statement of ours provokes.
     "54",  # A limit of the program, such as the size of a value.
+    "P0001",  # What a trigger of the owner's does not let in.
 )
 _UNMIGRATED = ("3F000", "42P01", "42703", "42883")
 # What a migration would make is there, and no catalog of columns told of it: a view, a function, a table half ours.

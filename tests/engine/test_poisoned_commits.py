@@ -239,7 +239,7 @@ def forbid(url: str, stage: Stage) -> Callable[[type[Write], str], None]:
     def run(kind: type[Write], workflow_id: str) -> None:
         condition = f"new.workflow_uuid = '{workflow_id}'"
         if kind is RecordStep:
-            _forbid(url, "insert on", "operation_outputs", condition)
+            _forbid(url, "insert on", "operation_outputs", condition, "22003")
         else:
             _forbid(url, "update on", "workflow_status", f"{condition} and new.status = 'SUCCESS'")
 
@@ -252,7 +252,7 @@ def forbid_words(url: str, stage: Stage) -> Callable[[str], None]:
     return lambda words: _forbid(url, "insert on", "workflow_output", f"new.error like '%{words}%'")
 
 
-def _forbid(url: str, event: str, table: str, condition: str) -> None:
+def _forbid(url: str, event: str, table: str, condition: str, state: str = "P0001") -> None:
     if url.startswith("sqlite:"):
         with closing(connect(url)) as connection:
             connection.execute(
@@ -263,8 +263,8 @@ def _forbid(url: str, event: str, table: str, condition: str) -> None:
         return
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(
-            b"create function forbid() returns trigger language plpgsql as $$"
-            b" begin raise exception 'it is forbidden' using errcode = '22003'; end $$"
+            f"create function forbid() returns trigger language plpgsql as $$"
+            f" begin raise exception 'it is forbidden' using errcode = '{state}'; end $$".encode()
         )
         server.execute(
             f"create trigger forbidding before {event} dbos.{table} for each row when ({condition})"
