@@ -18,6 +18,7 @@ DOORS = {
     },
     "psycopg_pool": set[str](),
     "sqlite3": {"durust.storage.sqlite", "durust.storage.sqlite_links", "durust.storage.sqlite_transactions"},
+    "sqlalchemy": {"durust.sqlalchemy"},
     "cloudpickle": {"durust.codec", "durust.supervisor.wire"},
     "pickle": {"durust.codec"},
     "msgspec": {"durust.codec", "durust.supervisor.wire"},

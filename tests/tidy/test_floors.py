@@ -62,6 +62,7 @@ SURFACE = {
     "durust.schedule_verbs",
     "durust.schedules",
     "durust.starter",
+    "durust.sqlalchemy",
     "durust.testing",
     "durust.transactions",
 }
