@@ -30,6 +30,7 @@ from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
 from durust.routines.waits import sleep
+from durust.subscriber import Subscriber, SyncSubscriber
 from durust.transactions import AsyncTransactions, SyncTransactions
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context, Bearer, Publisher, Mailbox, AsyncTransactions):
+class DurableContext(_Context, Bearer, Publisher, Subscriber, Mailbox, AsyncTransactions):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
@@ -232,7 +233,7 @@ class DurableContext(_Context, Bearer, Publisher, Mailbox, AsyncTransactions):
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncMailbox, SyncTransactions):
+class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncSubscriber, SyncMailbox, SyncTransactions):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False

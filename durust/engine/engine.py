@@ -336,6 +336,7 @@ class Engine:
             if isinstance(write, RecordStep | RecordSleep | ReceiveMessage):
                 # Nobody waits for these.
                 steps += 1
+            if isinstance(write, RecordStep | RecordSleep):
                 continue
             steps += isinstance(write, Publication | RecordSend)
             hints.update(hints_of(write, outcome))
