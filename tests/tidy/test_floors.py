@@ -62,11 +62,8 @@ SURFACE = {
     "durust.schedule_verbs",
     "durust.schedules",
     "durust.starter",
-<<<<<<< HEAD
     "durust.sqlalchemy",
-=======
     "durust.subscriber",
->>>>>>> c7e3497 (Wait for events and follow streams)
     "durust.testing",
     "durust.transactions",
 }
