@@ -443,6 +443,29 @@ def test_a_database_that_is_away_makes_no_error_of_the_workflow(stage: Stage, pa
     assert stage.row("one").attempts == 1
 
 
+def test_a_workflow_that_a_function_queues_is_there_with_the_rest_or_not_at_all(
+    stage: Stage, url: str, paint: Paint, lines: Any
+) -> None:
+    def queue(connection: Any, workflow_id: str, fails: bool) -> None:
+        note(connection, workflow_id)
+        chosen = WorkflowOptions(workflow_id=workflow_id)
+        client.enqueue_in_transaction(connection, "mail", "send", options=chosen)
+        if fails:
+            raise KeyError(workflow_id)
+
+    @paint
+    def order(ctx: Any) -> Any:
+        yield ctx.transaction(queue, "queued", fails=False)
+        with contextlib.suppress(KeyError):
+            yield ctx.transaction(queue, "undone", fails=True)
+
+    with durust.DurableClient(url) as client:
+        stage.launch(order).start("order")
+
+    assert [row.workflow_id for row in stage.rows(queues=["mail"])] == ["queued"]
+    assert notes(lines) == ["queued"]
+
+
 # Async runs
 
 
