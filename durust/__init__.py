@@ -54,6 +54,7 @@ from durust.model.retry import StepOptions
 from durust.model.schedules import ScheduledInput
 from durust.model.status import Status
 from durust.queue import WorkflowQueue
+from durust.run_handle import DurableHandle, SyncDurableHandle
 from durust.schedules import Schedule
 from durust.settings import Settings
 from durust.storage.datasource import Datasource
@@ -79,6 +80,7 @@ __all__ = [
     "DurableClient",
     "DurableContext",
     "DurableEngine",
+    "DurableHandle",
     "DurustError",
     "FailpointError",
     "InMemoryProvider",
@@ -122,6 +124,7 @@ __all__ = [
     "StreamClosed",
     "StreamTimedOut",
     "SyncDurableContext",
+    "SyncDurableHandle",
     "Transaction",
     "TransactionOptions",
     "VersionNotFound",

@@ -23,6 +23,8 @@ from durust.mailbox import Mailbox, SyncMailbox
 from durust.model.attempts import StepStatus
 from durust.model.names import check_name
 from durust.model.retry import StepOptions, duration_seconds
+from durust.nursery import Nursery
+from durust.parent import Parent, SyncParent
 from durust.publisher import Publisher, SyncPublisher
 from durust.routines import patches
 from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
@@ -45,9 +47,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class _Context:
     """What both colours share: identity, and the making of tasks."""
 
-    def __init__(self, run: Run, codec: Codec) -> None:
+    def __init__(self, run: Run, codec: Codec, nursery: Nursery) -> None:
         self._run = run
         self._codec = codec
+        self._nursery = nursery
         # Of an async workflow it is the loop's own: asking for the running loop costs a system call on Python 3.11.
         self._thread = threading.get_ident()
         self._topics: set[str] = set()
@@ -113,13 +116,13 @@ class _Context:
             raise NotInWorkflow(f"{asked} of workflow {self.workflow_id}")
 
 
-class DurableContext(_Context, Bearer, Publisher, Subscriber, Mailbox, AsyncTransactions):
+class DurableContext(_Context, Bearer, Publisher, Subscriber, Mailbox, AsyncTransactions, Parent):
     """The operations of an `async def` workflow: each takes its place when it is called, and is awaited."""
 
     is_async = True
 
-    def __init__(self, run: Run, driver: AwaitingDriver, codec: Codec) -> None:
-        super().__init__(run, codec)
+    def __init__(self, run: Run, driver: AwaitingDriver, codec: Codec, nursery: Nursery) -> None:
+        super().__init__(run, codec, nursery)
         self._driver = driver
 
     @overload
@@ -233,13 +236,15 @@ class DurableContext(_Context, Bearer, Publisher, Subscriber, Mailbox, AsyncTran
                 raise asyncio.CancelledError
 
 
-class SyncDurableContext(_Context, SyncBearer, SyncPublisher, SyncSubscriber, SyncMailbox, SyncTransactions):
+class SyncDurableContext(
+    _Context, SyncBearer, SyncPublisher, SyncSubscriber, SyncMailbox, SyncTransactions, SyncParent
+):
     """The operations of a `def` workflow. Each blocks until its result is there."""
 
     is_async = False
 
-    def __init__(self, run: Run, driver: BlockingDriver, codec: Codec) -> None:
-        super().__init__(run, codec)
+    def __init__(self, run: Run, driver: BlockingDriver, codec: Codec, nursery: Nursery) -> None:
+        super().__init__(run, codec, nursery)
         self._driver = driver
 
     @overload
@@ -356,12 +361,12 @@ def _nothing() -> None:
 
 
 def make_context(
-    run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec
+    run: Run, driver: BlockingDriver | AwaitingDriver, codec: Codec, nursery: Nursery | None = None
 ) -> DurableContext | SyncDurableContext:
-    """Return the context of a run, in the colour of its driver."""
+    """Return the context of a run, in the colour of its driver; its children come from *nursery*."""
     if isinstance(driver, AwaitingDriver):
-        return DurableContext(run, driver, codec)
-    return SyncDurableContext(run, driver, codec)
+        return DurableContext(run, driver, codec, nursery or Nursery())
+    return SyncDurableContext(run, driver, codec, nursery or Nursery())
 
 
 def _in_step(

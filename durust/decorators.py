@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from durust.engine.current import in_body
+from durust.engine.current import CURRENT, in_body
 from durust.engine.registry import MAX_RECOVERY_ATTEMPTS_DEFAULT, REGISTRY, Definition
 from durust.errors import InvalidArgument
 from durust.model.names import check_name
@@ -36,12 +36,23 @@ class Workflow(Generic[P, R]):
         """Return the name that stands in the database."""
         return self.definition.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Refuse: a plain call would run without a record of anything."""
-        raise TypeError(
-            f"workflow {self.name!r} is not called directly: use engine.start({self.fn.__name__}, ...), "
-            f"or {self.fn.__name__}.fn(...) in a unit test"
-        )
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Start a child and return its result, in the body of a workflow: to be awaited in an `async def` one.
+
+        Elsewhere a plain call would run without a record of anything, so it is refused. Raises `TypeError`.
+        """
+        activity = CURRENT.get()
+        if activity is None:
+            raise TypeError(
+                f"workflow {self.name!r} is not called directly: use engine.start({self.fn.__name__}, ...), "
+                f"or {self.fn.__name__}.fn(...) in a unit test"
+            )
+        if activity.in_step:
+            raise TypeError(
+                f"workflow {self.name!r} is called in a step, which would start it again when it runs again: "
+                f"call it in the workflow's body"
+            )
+        return activity.context._call_workflow(self, args, kwargs)  # noqa: SLF001  the two halves of one call
 
 
 class Step(Generic[P, R]):

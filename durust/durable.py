@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
@@ -43,6 +44,7 @@ from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import Purged, VersionRow, WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.schedules import ScheduleDefinition
+from durust.nursery import Nursery
 from durust.order_verbs import AsyncOrderVerbs, OrderVerbs
 from durust.orders import Orders
 from durust.post import Post
@@ -592,16 +594,18 @@ class DurableEngine(
         return Schedules(engine.provider, engine.scope(), engine.settings.value_bytes_max, engine.tell)
 
     def _assemble(self, provider: StateProvider, *, owns_provider: bool) -> Engine:
-        return Engine(
+        nursery = Nursery()
+        nursery.engine = Engine(
             provider=provider,
             settings=self._settings,
             registry=self._registry,
             loop=Loop(self._adopted),
-            contexts=make_context,
+            contexts=partial(make_context, nursery=nursery),
             supervision=self._supervision,
             queues=self._queues,
             owns_provider=owns_provider,
         )
+        return nursery.engine
 
     def _read_from(self, asked: str) -> tuple[StateProvider, Scope]:
         engine = self._live(asked)

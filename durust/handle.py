@@ -106,18 +106,8 @@ class WorkflowHandle(Generic[T]):
         return ending_of(rows[0]) if rows[0].status.is_terminal else None
 
     def _read(self, ending: Found) -> T:
-        if not isinstance(ending, Ending):
-            raise WorkflowNotFound(self._id)
-        match ending.status:
-            case Status.SUCCESS:
-                result: T = self._codec.load(ending.output, ending.serialization, self._result_type)
-                return result
-            case Status.CANCELLED:
-                raise WorkflowTimedOut(self._id) if ending.is_timed_out else WorkflowCancelled(self._id)
-            case Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED if ending.error is None:
-                raise MaxRecoveryAttemptsExceeded(self._id, 0)
-            case _:
-                raise self._codec.load_error(ending.error, ending.serialization)
+        result: T = read_ending(self._id, ending, self._codec, self._result_type)
+        return result
 
 
 class AsyncWorkflowHandle(Generic[T]):
@@ -158,6 +148,21 @@ class AsyncWorkflowHandle(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the workflow to end and return its result, or raise its error."""
         return self.get_result().__await__()
+
+
+def read_ending(workflow_id: str, ending: Found, codec: Codec, result_type: Any) -> Any:
+    """Return the result of a workflow that has ended, or raise its error."""
+    if not isinstance(ending, Ending):
+        raise WorkflowNotFound(workflow_id)
+    match ending.status:
+        case Status.SUCCESS:
+            return codec.load(ending.output, ending.serialization, result_type)
+        case Status.CANCELLED:
+            raise WorkflowTimedOut(workflow_id) if ending.is_timed_out else WorkflowCancelled(workflow_id)
+        case Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED if ending.error is None:
+            raise MaxRecoveryAttemptsExceeded(workflow_id, 0)
+        case _:
+            raise codec.load_error(ending.error, ending.serialization)
 
 
 def _patience(timeout: float | timedelta | None) -> float | None:

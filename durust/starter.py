@@ -37,8 +37,14 @@ class Starter:
         activity = CURRENT.get()
         if activity is not None:
             raise InvalidArgument(
-                "workflow", activity.run.workflow_id, "a running workflow cannot start another one through the engine"
+                "workflow",
+                activity.run.workflow_id,
+                "a running workflow starts another one in its body, by ctx.start_workflow or ctx.enqueue",
             )
+        return self.known(workflow)
+
+    def known(self, workflow: Named) -> Definition:
+        """Return the definition of a workflow, whoever asks. Raises `WorkflowNotRegistered`, `InvalidArgument`."""
         if isinstance(workflow, str):
             return self._engine.registry.get(workflow)
         if isinstance(workflow, Debounced):

@@ -47,6 +47,7 @@ def hints_of(write: Write, outcome: Outcome) -> Iterator[Hint]:
         for wake in wakes_of(write):
             if wake.key is not None:
                 yield Hint(wake.kind, hint_key(wake.target, wake.key))
+    if isinstance(outcome, Recorded | CalledOff):
         for queue in outcome.queues:
             yield Hint("queue", queue)
 

@@ -29,9 +29,10 @@ class WorkflowOptions:
     another one raises `QueueDeduplicated`, or with `on_duplicate="return"` answers the handle of the one that holds it.
     `delay` (seconds or a timedelta) keeps it from being claimed before. `timeout` (likewise) is how long it may take
     from its first start on, crashes and waits included, and `deadline` the instant at which it must have ended; then it
-    is cancelled. `partition_key` says to which partition of a partitioned queue it belongs. `app_version` pins it to
-    executors of that version. `attributes` is a small JSON object by which lists find the workflow.
-    `authenticated_user` and `authenticated_roles` say for whom it runs; it keeps them over every recovery.
+    is cancelled; a child has to end before its parent has to, unless `inherits_deadline=False`. `partition_key` says to
+    which partition of a partitioned queue it belongs. `app_version` pins it to executors of that version. `attributes`
+    is a small JSON object by which lists find the workflow. `authenticated_user` and `authenticated_roles` say for whom
+    it runs; it keeps them over every recovery.
 
     Raises `InvalidArgument` for values that cannot be meant.
     """
@@ -48,6 +49,7 @@ class WorkflowOptions:
     attributes: Mapping[str, Any] | None = None
     authenticated_user: str | None = None
     authenticated_roles: Sequence[str] = ()
+    inherits_deadline: bool = True
 
     def __post_init__(self) -> None:
         """Check each field."""

@@ -50,6 +50,7 @@ def told(
     for index, (write, outcome) in enumerate(zip(writes, outcomes, strict=True)):
         if isinstance(outcome, CalledOff):
             wakes += [wake for workflow_id in outcome.workflow_ids for wake in wakes_of_end(workflow_id)]
+            teller = index
         elif isinstance(outcome, Recorded) and (arrived := wakes_of(write)):
             wakes += arrived
             teller = index
@@ -60,4 +61,4 @@ def told(
 
 def with_queues(outcome: Outcome, queues: frozenset[str]) -> Outcome:
     """Return *outcome*, of a write that stands, telling which queues got woken runs."""
-    return replace(outcome, queues=queues) if isinstance(outcome, Recorded) else outcome
+    return replace(outcome, queues=queues) if isinstance(outcome, Recorded | CalledOff) else outcome

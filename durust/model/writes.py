@@ -604,6 +604,8 @@ class CalledOff:
     """The workflows that a cancel with children ended, in the order of their ids."""
 
     workflow_ids: tuple[str, ...]
+    queues: frozenset[str] = frozenset()
+    """The queues to which those went that waited for one of them."""
 
 
 @dataclass(frozen=True, slots=True)

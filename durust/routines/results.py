@@ -12,6 +12,7 @@ from durust.routines.steps import Task, read_end, record_end
 from durust.routines.waits import cut, fix_timeout
 
 RESULT_NAME = "DBOS.getResult"
+FIRST_NAME = "DBOS.waitFirst"
 
 
 def get_result(
@@ -43,3 +44,23 @@ def _settle(
         return Returned(read(answer.found))
     except Exception as error:  # noqa: BLE001  the workflow's own error, which is the outcome here
         return Raised(error)
+
+
+def wait_first(
+    run: Run, place: int, workflow_ids: tuple[str, ...], task: Task, timeout_seconds: float | None
+) -> Routine[StepEnd]:
+    """Answer which of some workflows history says was the first to end; otherwise wait for that, and record its id."""
+    run.ensure_open()
+    record = run.recall(place, task.name)
+    if record is not None:
+        return read_end(record, task)
+    started_at_ms = run.now_ms()
+    until_ms = yield from fix_timeout(run, place + 1, timeout_seconds)
+    answer = yield Await(place, tuple(Awaited(RESULT, workflow_id) for workflow_id in workflow_ids), until_ms)
+    run.ensure_open()
+    if isinstance(answer, Cut):
+        return (yield from cut(run, place, task.name))
+    ended: Returned | Raised = Raised(TimeoutError(f"none of {len(workflow_ids)} workflows ended in time; they go on"))
+    if answer is not None:
+        ended = Returned(answer.awaited.target)
+    return (yield from record_end(run, place, task, ended, started_at_ms))

@@ -36,6 +36,7 @@ class Run:
         "attributes",
         "authenticated_roles",
         "authenticated_user",
+        "deadline_ms",
         "failure",
         "history",
         "last_recorded",
@@ -57,6 +58,7 @@ class Run:
         self.assumed_role = claimed.assumed_role
         self.attributes = claimed.attributes
         """A JSON object, as this execution knows it."""
+        self.deadline_ms = claimed.deadline_ms
         self.past = recollect(claimed)
         self.history: dict[int, Checkpoint] = {record.place: record for record in claimed.history}
         self.last_recorded = max(self.history, default=0)

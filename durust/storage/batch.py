@@ -149,11 +149,13 @@ def _send(run: Run, open_writes: Group) -> Answers:
     wakes = [wake for _, group in groups for _, write in group for wake in wakes_of(write)]
     # Wakes come last, in a snapshot of their own.
     last = [Call(SQL.wake_waiters, columns.wake_waiters(wakes), is_hot=True)] if wakes else []
+    if trees := [write for _, group in groups for _, write in group if _is_cascade(write)]:
+        last.append(Call(SQL.wake_family_waiters, columns.cancel_families(trees)))
     results = iter(run([call for each in (locks, *calls, last) for call in each])[len(locks) :])
     answers: Answers = {}
     for (kind, group), each in zip(groups, calls, strict=True):
         answers |= kind.read(group, [next(results) for _ in each])
-    if wakes and (queues := frozenset(row[0] for row in next(results))):
+    if queues := frozenset(row[0] for woken in results for row in woken):
         _tell(answers, groups, queues)
     return answers
 

@@ -382,6 +382,11 @@ def cancel_workflows(writes: Sequence[CancelWorkflow]) -> Params:
     return {"ids": texts(write.workflow_id for write in writes)}
 
 
+def cancel_families(writes: Sequence[CancelWorkflow]) -> Params:
+    """Return the ids of workflows whose waiters, and those of all that they led to, are to go on."""
+    return cancel_workflows(writes) | {"internal": INTERNAL_QUEUE}
+
+
 def resume_workflows(writes: Sequence[ResumeWorkflow]) -> Params:
     """Return the columns of workflows to queue again."""
     return {

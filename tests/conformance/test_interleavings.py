@@ -39,6 +39,7 @@ from durust.model.writes import (
     ResumeWorkflow,
     Retire,
     SetDelay,
+    StartChild,
     StartWorkflow,
     StoreQueue,
     StoreVersion,
@@ -117,7 +118,7 @@ class Walk:
                 [self.batch] * 5
                 + [self.claim] * 4
                 + [self.sweep] * 2
-                + [self.lapse, self.pass_time, self.run_out, self.adopt, self.fork, self.remove]
+                + [self.lapse, self.pass_time, self.run_out, self.adopt, self.fork, self.remove, self.cascade]
             )
             operation()
             self.compare("rows", *(self.state(side) for side in self.sides))
@@ -145,7 +146,7 @@ class Walk:
         moving = moved_by([write for write, _ in pairs])
         answers = [
             [
-                self.plain(side, outcome, is_moving=moving is ALL or id_of(pair[number]) in moving)
+                self.plain(side, pair[number], outcome, is_moving=moving is ALL or bool(ids_of(pair[number]) & moving))
                 for pair, outcome in zip(pairs, commit(side.provider, *(pair[number] for pair in pairs)), strict=True)
             ]
             for number, side in enumerate(self.sides)
@@ -159,7 +160,7 @@ class Walk:
         if self.workflows:
             makers += [self.moving] * 2
         if self.leases:
-            makers += [self.recording] * 5 + [self.ending] * 3 + [self.ending_a_grant]
+            makers += [self.recording] * 5 + [self.bearing] * 2 + [self.ending] * 3 + [self.ending_a_grant]
         return makers
 
     def starting(self) -> tuple[Write, Write]:
@@ -297,6 +298,23 @@ class Walk:
         leases = self.postal.choice(self.leases)
         return make(leases[0]), make(leases[1])
 
+    def bearing(self) -> tuple[Write, Write]:
+        place = self.random.randint(1, 4)
+        after = self.random.choice((None, None, None, 7))
+        is_known = self.random.random() < 0.2
+        child_id = self.random.choice(self.workflows) if is_known else f"{self.seed}-{len(self.workflows):04}"
+        self.workflows += [] if is_known else [child_id]
+        begun = start(
+            child_id,
+            queue=self.random.choice((None, *self.queues())),
+            name=self.random.choice(NAMES),
+            delay_seconds=self.random.choice((0.0, 0.0, LONG_SECONDS)),
+            app_name=self.app,
+            timeout_ms=self.random.choice((None, 600_000_000)),
+            deadline_ms=self.random.choice((None, 9_000_000_000_000)),
+        )
+        return self.pair(lambda lease: StartChild(lease, after, place, begun, 1_000 + place, 2_000 + place))
+
     def ending(self) -> tuple[Write, Write]:
         after = self.random.choice((None, None, None, 7))
         until = self.random.choice((1, 9_000_000_000_000))
@@ -396,6 +414,12 @@ class Walk:
         self.trace.append(f"remove {ids}")
         self.compare("removals", *(commit(side.provider, *writes) for side in self.sides))
 
+    def cascade(self) -> None:
+        if self.workflows:
+            write = cancel(self.random.choice((*self.workflows, f"{self.seed}-unknown")), children=True)
+            self.trace.append(f"cascade {write}")
+            self.compare("cascades", *(commit(side.provider, write) for side in self.sides))
+
     def lapse(self) -> None:
         living = [row.executor_id for row in self.sides[0].provider.executors(ExecutorQuery())]
         if mine := sorted(set(living) & set(self.executors)):
@@ -449,7 +473,7 @@ class Walk:
         }
         return rows, steps, sorted(executors), queues, versions, waiting, messages
 
-    def plain(self, side: Side, outcome: Outcome, *, is_moving: bool) -> object:
+    def plain(self, side: Side, write: Write, outcome: Outcome, *, is_moving: bool) -> object:
         """Return *outcome* without what differs between two databases: times and tokens.
 
         Where the batch itself moves the row, a provider may explain a refusal by what stood before that or after.
@@ -457,14 +481,16 @@ class Walk:
         match outcome:
             case Fenced() | Unexpired() | Diverged() | HistoryLost() if is_moving:
                 return "refused"
+            case Existing() if is_moving and isinstance(write, StartChild):
+                return "refused"
             case Unexpired(left_ms=left_ms):
                 return "unexpired", left_ms and left_ms > 0
             case Existing(row=row) if is_moving:
                 return "existing", row.workflow_id
             case Recorded(serialization=str()):
                 return outcome
-            case Recorded(output=output):
-                return "recorded", output is None
+            case Recorded(output=output, workflow_id=workflow_id):
+                return "recorded", output is None, workflow_id
             case Existing(row=row):
                 return "existing", self.row(side, row)
             case Diverged(record=record):
@@ -504,12 +530,17 @@ def id_of(write: Write) -> str | None:
     return lease.workflow_id if lease else getattr(write, "workflow_id", None)
 
 
+def ids_of(write: Write) -> set[str | None]:
+    """Return the workflows that the answer to a write may speak of."""
+    return {id_of(write), write.start.workflow_id} if isinstance(write, StartChild) else {id_of(write)}
+
+
 def contended(write: Write, number: int) -> object:
     """Return what a write of a run may have to itself in its batch; *number* stands for everything else."""
     match write:
         case StoreQueue() | PauseQueue() | DeleteQueue():
             return "queue", write.name
-        case RecordStep() | RecordSleep() | RecordSend():
+        case RecordStep() | RecordSleep() | RecordSend() | StartChild():
             return write.lease.workflow_id, write.place
         case ReceiveMessage():
             return "receive", write.lease.workflow_id

@@ -12,6 +12,9 @@ from tests.support.processes import ROOT, Spawn
 LINES_MAX = 60
 # What a reader sees at the end.
 EXAMPLES = {
+    "dependencies": r"5 tasks, each built once, 4 one after the other",
+    "saga": r"booked nothing, for hotel in Ulm is sold out",
+    "subworkflow": r"3 chapters, each a workflow of its own",
     "cron": r"3 ticks, each of them once",
     "fan_out": r"40 pages, 780 words, never more than 3 pages at a time",
     "rate_limited": r"letter 15 left after (\d+)\.\d\d s",

@@ -2136,6 +2136,42 @@ update dbos.workflow_status w
  where w.workflow_uuid = p.workflow_uuid
 returning w.queue_name
 
+-- name: wake_family_waiters
+-- Likewise for all that workflows led to, some of which ended in this transaction.
+with family as materialized (
+    with recursive t as (
+        select i.id from unnest(%(ids)s::text[]) as i(id)
+         union
+        select w.workflow_uuid from t join dbos.workflow_status w on w.parent_workflow_id = t.id
+    )
+    select t.id
+      from t
+      join dbos.workflow_status w on w.workflow_uuid = t.id
+     where w.status = 'CANCELLED'
+), pick as materialized (
+    select w.workflow_uuid
+      from (
+           select distinct v.workflow_id
+             from family f
+             join durust.waits v on v.target = f.id and v.kind in ('result', 'stream')
+            order by v.workflow_id) a
+     cross join lateral (
+           select s.workflow_uuid, s.status
+             from dbos.workflow_status s
+            where s.workflow_uuid = a.workflow_id
+           offset 0
+              for update skip locked) w
+     where w.status = 'DELAYED'
+), forgotten as (
+    delete from durust.waits s using pick p where s.workflow_id = p.workflow_uuid
+)
+update dbos.workflow_status w
+   set status = 'ENQUEUED', queue_name = coalesce(w.queue_name, %(internal)s), delay_until_epoch_ms = null,
+       updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
+  from pick p
+ where w.workflow_uuid = p.workflow_uuid
+returning w.queue_name
+
 -- name: queue_arrived
 -- What a foreign hand wrote, or a waker left because it was locked.
 with arrived as materialized (
