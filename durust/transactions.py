@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MethodType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from durust.decorators import Step, Workflow
@@ -73,6 +74,10 @@ class Transaction(Generic[P, R]):
         if in_body() is not None:
             raise TypeError(f"{self.name} is a transaction: write `ctx.transaction({self.fn.__name__}, ...)`")
         return self.fn(connection, *args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Bind a function that is defined in a class to its instance."""
+        return self if instance is None else MethodType(self, instance)
 
 
 @overload
@@ -159,7 +164,9 @@ class _Transactor(ABC):
         if options is not None and not isinstance(options, TransactionOptions):
             raise InvalidArgument("options", options, "must be TransactionOptions, as in TransactionOptions(name='x')")
         chosen = options or _NO_OPTIONS
-        if isinstance(fn, Transaction):
+        if isinstance(fn, MethodType) and isinstance(fn.__func__, Transaction):
+            fn, chosen = MethodType(fn.__func__.fn, fn.__self__), options or fn.__func__.options
+        elif isinstance(fn, Transaction):
             fn, chosen = fn.fn, options or fn.options
         demand_plain(fn)
         if database is not None:

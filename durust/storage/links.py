@@ -52,6 +52,10 @@ class Lost(Transient):
     """The connection is gone, and nobody knows whether the transaction committed."""
 
 
+class Taken(Transient):
+    """Others use every connection that there may be, for longer than the caller waits at once."""
+
+
 class BadData(Exception):
     """The database refuses the data of a statement: sending it again is answered the same."""
 

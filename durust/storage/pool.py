@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from durust import clock
 from durust.errors import ProviderUnavailable
-from durust.storage.links import Lost, Transient
+from durust.storage.links import Lost, Taken, Transient
 
 T = TypeVar("T")
 
@@ -78,17 +78,20 @@ class Pool(Generic[L]):
         self._idle: list[L] = []
 
     @contextmanager
-    def lend(self) -> Iterator[L]:
+    def lend(self, patience_seconds: float | None = None) -> Iterator[L]:
         """Lend a connection for the time of a `with`.
 
-        Raises `ProviderUnavailable` when the pool is closed or none gets free, and `Lost` when none can be opened.
+        Raises `ProviderUnavailable` when the pool is closed or none gets free, and `Lost` when none can be opened. With
+        a patience of the caller's own it raises `Taken` when that is over.
         """
         if self._pid != os.getpid():
             # A forked child inherits sockets that its parent goes on using, and locks that nobody will open.
             _ABANDONED.append(self._idle)
             self._begin()
         room, mutex, idle = self._room, self._mutex, self._idle
-        if not room.acquire(timeout=LEND_SECONDS):
+        if not room.acquire(timeout=LEND_SECONDS if patience_seconds is None else patience_seconds):
+            if patience_seconds is not None:
+                raise Taken(f"all {self._links_max} connections are lent out")
             raise ProviderUnavailable(self._provider, f"no connection got free within {LEND_SECONDS:g} s")
         try:
             link = self._take()

@@ -44,7 +44,7 @@ from durust.storage.postgres_transactions import PostgresSession, PostgresTransa
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.purging import purge
 from durust.storage.sweeping import sweep
-from durust.storage.transactions import TRANSACTIONS_MAX, OpenTransaction
+from durust.storage.transactions import TRANSACTIONS_MAX, TURN_SECONDS, OpenTransaction
 from durust.storage.writing import BatchWriter
 from durust.telemetry import emit
 
@@ -556,7 +556,7 @@ class PostgresProvider:
 
     @contextmanager
     def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
-        with self._sessions.lend() as session, session.begin(isolation) as mark:
+        with self._sessions.lend(TURN_SECONDS) as session, session.begin(isolation) as mark:
             yield PostgresTransaction(session, mark, SETTLED)
 
     def _open_session(self) -> PostgresSession:

@@ -16,7 +16,7 @@ from durust.storage.links import BadData, Call, Param, Transient
 from durust.storage.pool import Pool
 from durust.storage.postgres import SETTLED, Address
 from durust.storage.postgres_transactions import PostgresSession
-from durust.storage.transactions import TRANSACTIONS_MAX, Answer, OpenTransaction, Witnessed
+from durust.storage.transactions import TRANSACTIONS_MAX, TURN_SECONDS, Answer, OpenTransaction, Witnessed
 
 SQL = statements.load("postgres", "witnesses")
 
@@ -36,7 +36,7 @@ class PostgresWitnesses:
     @contextmanager
     def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
         """Open a transaction. Raises `ProviderMisuse` when there is no table for witnesses and none can be made."""
-        with self._sessions.lend() as session:
+        with self._sessions.lend(TURN_SECONDS) as session:
             if not self._is_prepared:
                 self._prepare(session)
             with session.begin(isolation) as mark:

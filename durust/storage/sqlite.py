@@ -52,7 +52,7 @@ from durust.storage.sqlite_batch import SQL, Params, Transaction
 from durust.storage.sqlite_links import SqliteLink, fault_of, needs_care
 from durust.storage.sqlite_transactions import SqliteSession, SqliteTransaction
 from durust.storage.statements import Statement
-from durust.storage.transactions import OpenTransaction
+from durust.storage.transactions import TURN_SECONDS, OpenTransaction
 
 T = TypeVar("T")
 
@@ -285,7 +285,7 @@ class SqliteProvider:
 
     @contextmanager
     def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
-        with self._sessions.lend() as session, session.begin():
+        with self._sessions.lend(TURN_SECONDS) as session, session.begin():
             yield SqliteTransaction(session)
 
     def _open_session(self) -> SqliteSession:

@@ -12,7 +12,7 @@ from durust.storage import sqlite_files, statements
 from durust.storage.links import BadData, Param
 from durust.storage.pool import Pool
 from durust.storage.sqlite_transactions import SqliteSession
-from durust.storage.transactions import Answer, OpenTransaction, Witnessed
+from durust.storage.transactions import TURN_SECONDS, Answer, OpenTransaction, Witnessed
 
 SQL = statements.load("sqlite", "witnesses")
 
@@ -33,7 +33,7 @@ class SqliteWitnesses:
     @contextmanager
     def transaction(self, isolation: str) -> Iterator[OpenTransaction]:
         """Open a transaction; there is nobody beside it, whatever the level of isolation."""
-        with self._sessions.lend() as session, session.begin():
+        with self._sessions.lend(TURN_SECONDS) as session, session.begin():
             yield _Witnessing(session)
 
     def close(self) -> None:

@@ -11,11 +11,13 @@ from durust import clock
 from durust.errors import ProviderMisuse, ProviderUnavailable
 from durust.model.records import Lease
 from durust.model.writes import Outcome, RecordStep
-from durust.storage.links import Lost, Transient
+from durust.storage.links import Lost, Taken, Transient
 
 # Of a provider and of each further database, at once: a connection of Postgres is a process of its server, and the
 # functions of a process that wait for one wait in their order.
 TRANSACTIONS_MAX = 8
+# How long one that waits for a connection waits before it looks whether its run is still to go on.
+TURN_SECONDS = 0.5
 # Two that conflict end one after the other within a few tries, dozens within this many; then something is stuck.
 CONFLICTS_MAX = 40
 # Doubled with each try, up to the longest: a transaction takes about as long as the first, and nobody waits for more.
@@ -112,17 +114,22 @@ def transact(database: Transacting, isolation: str, asker: Asker) -> Answer:
     """
     began = clock.monotonic()
     is_after_loss = False
-    for conflicts in range(1, CONFLICTS_MAX + 1):
+    conflicts = 0
+    while True:
         asker.ensure_open()
         try:
             with database.transaction(isolation) as transaction:
                 answer = _attempt(transaction, asker, after_loss=is_after_loss)
+        except Taken:
+            # In its turn; those before it are functions of any length.
+            continue
         except Transient as fault:
             asker.withdraw()
+            conflicts += 1
             is_after_loss = is_after_loss or isinstance(fault, Lost)
             if isinstance(fault, Lost) and clock.monotonic() - began >= AWAY_SECONDS:
                 raise ProviderUnavailable(database.name, str(fault).strip()) from fault
-            if conflicts == CONFLICTS_MAX:
+            if conflicts >= CONFLICTS_MAX:
                 return Failed(fault.__cause__ or fault)
         else:
             if isinstance(answer, Failed):
@@ -130,7 +137,6 @@ def transact(database: Transacting, isolation: str, asker: Asker) -> Answer:
             return answer
         pause = min(PAUSE_SECONDS * 2.0 ** min(conflicts, _DOUBLINGS_MAX), PAUSE_SECONDS_MAX)
         clock.pause(pause * (0.5 + clock.jitter() / 2))
-    raise TypeError("the loop ends by an answer")
 
 
 def _attempt(transaction: OpenTransaction, asker: Asker, *, after_loss: bool) -> Answer:

@@ -308,6 +308,23 @@ def test_a_decorated_function_is_an_ordinary_one_elsewhere(stage: Stage, paint: 
     assert notes(lines) == ["by hand", "one", "two"]
 
 
+class Bank:
+    @durust.transaction(name="bank")
+    def write(self, connection: Any, text: str) -> str:
+        note(connection, text)
+        return text
+
+
+def test_a_function_of_a_class_is_bound_to_its_instance(stage: Stage, paint: Paint, lines: Any) -> None:
+    @paint
+    def order(ctx: Any) -> Any:
+        return (yield ctx.transaction(Bank().write, "by a bank"))
+
+    assert stage.launch(order).start("order", options=ONE) == "by a bank"
+    assert notes(lines) == ["by a bank"]
+    assert stage.names("one") == {1: "bank"}
+
+
 def test_what_a_function_sets_on_its_connection_is_gone_for_the_next(stage: Stage, url: str) -> None:
     def change(connection: Any) -> None:
         connection.row_factory = lambda *_: lambda *_: "changed"

@@ -10,12 +10,13 @@ import psycopg
 import pytest
 
 import durust
-from durust import DurableContext, ProviderMisuse, TransactionOptions, WorkflowOptions
+from durust import DurableContext, ProviderMisuse, TransactionOptions, WorkflowOptions, current_step
 from durust.model.writes import CancelWorkflow
+from durust.storage.transactions import TRANSACTIONS_MAX
 from tests.engine.clients import connect
 from tests.engine.colours import Paint
 from tests.engine.lines import note, notes
-from tests.engine.stage import PATIENCE, Stage
+from tests.engine.stage import PATIENCE, Stage, parts
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.parametrize("url", ["postgres"], indirect=True), pytest.mark.usefixtures("lines")]
@@ -223,7 +224,7 @@ def test_more_transactions_than_connections_take_turns(stage: Stage, lines: Any)
         return sum(await asyncio.gather(*(ctx.transaction(charge, number) for number in range(24))))
 
     assert stage.launch(order, slots=24).start("order") == sum(range(24))
-    assert most[0] <= durust.storage.transactions.TRANSACTIONS_MAX
+    assert most[0] <= TRANSACTIONS_MAX
 
 
 def test_a_transaction_beside_steps_comes_back_in_the_order_of_the_records(stage: Stage, lines: Any) -> None:
@@ -295,3 +296,77 @@ def test_a_transaction_that_its_own_body_cancels_stands_and_replays_so(stage: St
 
     assert result == ["slow", "cancelled"]
     assert notes(lines) == ["slow"]
+
+
+def test_a_transaction_that_is_cancelled_before_it_begins_never_does(stage: Stage, lines: Any) -> None:
+    begun, gate, hold = threading.Event(), threading.Event(), threading.Event()
+
+    async def order(ctx: DurableContext) -> list[str]:
+        def first(connection: Any) -> None:
+            begun.set()
+            gate.wait(PATIENCE)
+            note(connection, "first")
+
+        came: list[str] = []
+
+        async def take() -> None:
+            try:
+                await ctx.transaction(note, "second")
+            except asyncio.CancelledError:
+                came.append("cancelled")
+
+        async def wait_until_begun() -> None:
+            await asyncio.to_thread(begun.wait)
+
+        one = asyncio.create_task(ctx.transaction(first))
+        two = asyncio.create_task(take())
+        await ctx.step("begun", wait_until_begun)
+        two.cancel()
+        await two
+        gate.set()
+        await one
+        await ctx.step("hold", asyncio.to_thread, hold.wait)
+        return came
+
+    engine = stage.launch(order, slots=1)
+    engine.run_workflow("order", options=ONE)
+    eventually(lambda: len(stage.history("one")) == 3)
+    stage.line_of(engine).cut()
+    hold.set()
+    stage.crash(engine)
+    result = stage.launch(order, slots=1).retrieve_workflow("one").get_result(PATIENCE)
+
+    assert (result, notes(lines)) == (["cancelled"], ["first"])
+
+
+def test_a_run_that_waits_for_a_connection_is_cancelled_there(
+    stage: Stage, paint: Paint, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durust.storage.postgres.TURN_SECONDS", 0.01)
+    gate = threading.Event()
+    begun: list[str] = []
+
+    def hold(connection: Any) -> None:
+        status = current_step()
+        assert status is not None
+        begun.append(status.workflow_id)
+        gate.wait(PATIENCE)
+
+    @paint
+    def order(ctx: Any) -> Any:
+        yield ctx.transaction(hold)
+
+    engine = stage.launch(order)
+    handles = [engine.run_workflow("order") for _ in range(TRANSACTIONS_MAX + 1)]
+    eventually(lambda: len(begun) == TRANSACTIONS_MAX)
+    [waiting] = [handle for handle in handles if handle.id not in begun]
+    engine.cancel_workflow(waiting.id)
+    eventually(lambda: not parts(engine).runner.runs(waiting.id))
+    gate.set()
+
+    for handle in handles:
+        if handle is not waiting:
+            handle.get_result(PATIENCE)
+    with pytest.raises(durust.WorkflowCancelled):
+        waiting.get_result(PATIENCE)
+    assert len(begun) == TRANSACTIONS_MAX
