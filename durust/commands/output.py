@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from durust.model.writes import INTERNAL_QUEUE
+
 Document = Mapping[str, object]
 
+# On a narrow terminal no column is folded below this: a state's name, or a date.
+CELLS_WHOLE = 10
 # Of the colours that any terminal has; what a state's name says already.
 _STYLES = {
     "SUCCESS": "green",
@@ -80,6 +85,8 @@ def cell(value: object) -> Text:
             return Text("yes" if value else "no")
         case Instant():
             return Text(value.short)
+        case _ if value == INTERNAL_QUEUE:
+            return Text("(internal)")
         case str():
             return plain(value, style=_STYLES.get(value, ""))
         case int() | float():
@@ -94,15 +101,19 @@ def plain(text: str, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
-def table_of(rows: Sequence[Document], columns: Sequence[str]) -> Table:
-    """Return rows as a table of some of their keys; numbers stand on the right."""
-    table = Table()
+def table_of(rows: Sequence[Document], columns: Sequence[str], id_column: str = "") -> Table:
+    """Return rows as a table of some of their keys; numbers stand on the right, and an id in one piece."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         values = [row[column] for row in rows if row[column] is not None]
         is_number = bool(values) and all(type(value) in {int, float} for value in values)
-        is_narrow = is_number or all(isinstance(value, Instant | bool) for value in values)
+        widest = max((cell(value).cell_len for value in values), default=0)
         table.add_column(
-            column.replace("_", " "), justify="right" if is_number else "left", overflow="fold", no_wrap=is_narrow
+            column.replace("_", " "),
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=is_number or column == id_column,
+            min_width=min(widest, CELLS_WHOLE),
         )
     for row in rows:
         table.add_row(*(cell(row[column]) for column in columns))
@@ -117,7 +128,7 @@ def show_list(output: str | None, rows: Sequence[Document], id_column: str, colu
     elif wants_json(output):
         say_json(rows)
     elif rows:
-        show(table_of(rows, columns or tuple(rows[0])))
+        show(table_of(rows, columns or tuple(rows[0]), id_column))
     else:
         click.echo("none")
 

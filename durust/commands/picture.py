@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -82,7 +83,8 @@ def _waterfall(account: Account, cells: int) -> Table:
     first_ms = min([row.created_at_ms, *begins]) if row.started_at_ms is None else min([row.started_at_ms, *begins])
     last_ms = max(row.completed_at_ms or account.standing.now_ms, first_ms + 1)
     axis = f"{instant(first_ms).short} + {(last_ms - first_ms) / 1000:.3f} s"
-    table = Table(Column("step", justify="right"), "name", Column("seconds", justify="right"), axis, "")
+    heads = (Column("step", justify="right"), "name", Column("seconds", justify="right"), axis, "")
+    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for step in shown:
         begin_ms = first_ms if step.started_at_ms is None else step.started_at_ms
         end_ms = begin_ms if step.completed_at_ms is None else step.completed_at_ms

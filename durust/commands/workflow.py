@@ -15,7 +15,7 @@ from durust.commands.picture import show_account
 from durust.commands.workflow_orders import cancel, delete, fork, resume
 from durust.explaining import account_of
 
-COLUMNS = ("id", "name", "status", "queue", "created", "seconds")
+COLUMNS = ("id", "name", "status", "created", "queue")
 STEP_COLUMNS = ("step", "name", "status", "seconds", "child", "output", "error")
 
 

@@ -46,7 +46,7 @@ def test_queues_are_listed_with_their_limits(answer: Answer, durust: Durust, pro
     )
     assert other["name"] == "print"
     assert durust("queue", "list", "-o", "ids", "--limit", "1").stdout == "mail\n"
-    assert "│ mail" in durust("queue", "list", "-o", "table").stdout
+    assert "\nmail " in durust("queue", "list", "-o", "table").stdout
 
 
 def test_queues_are_paused_and_resumed(answer: Answer, durust: Durust, provider: StateProvider) -> None:

@@ -143,6 +143,16 @@ def test_names_are_shown_as_they_are(durust: Durust, provider: StateProvider) ->
     assert "[bold]ship" in shown
 
 
+def test_a_narrow_terminal_shows_ids_in_one_piece(durust: Durust, provider: StateProvider) -> None:
+    made = make_enqueued(provider, queue="a queue of a rather long name")
+
+    shown = durust("workflow", "list", "-o", "table", env={"COLUMNS": "80"}).stdout
+
+    assert f"\n{made}  {NAME}" in shown
+    assert "  ENQUEUED  " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_one_workflow_is_shown_with_its_values_and_its_steps(answer: Answer, provider: StateProvider) -> None:
     claimed = make_claimed(provider, "a")
     commit(provider, record_step(claimed, 1, name="charge", output='{"cents": 1999}'))
