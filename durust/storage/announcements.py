@@ -26,6 +26,11 @@ FOREIGN_CHANNELS = {
 PAYLOAD_BYTES_MAX = 7_900
 # A batch that would need more notifications than this is told as one that says only that something changed.
 PAYLOADS_MAX = 8
+# More of one batch than these are not told to other libraries, each by a notification of its own; they look again by
+# themselves.
+FOREIGN_MAX = 256
+# How many of durust's own hints are kept in mind, to be known again on the canonical channels.
+TOLD_MAX = 1024
 # The first pause before a new connection, doubled up to the second; hints may be late, so there is no hurry.
 RECONNECT_SECONDS = 0.1
 RECONNECT_SECONDS_MAX = 2.0
@@ -56,6 +61,13 @@ def _pack(texts: list[str]) -> Iterator[str]:
         yield f"[{','.join(gathered)}]"
 
 
+def foreign(hints: Sequence[Hint]) -> list[tuple[str, str]]:
+    """Return the channels and payloads that tell other libraries of the same."""
+    channels = {kind: channel for channel, kind in FOREIGN_CHANNELS.items()}
+    told = [(channels[hint.kind], hint.key) for hint in dict.fromkeys(hints) if hint.kind in channels]
+    return [(channel, key) for channel, key in told if len(key.encode()) <= PAYLOAD_BYTES_MAX][:FOREIGN_MAX]
+
+
 def hints(channel: str, payload: str) -> list[Hint]:
     """Read a notification; what anybody else may have sent on durust's own channel says nothing."""
     if channel in FOREIGN_CHANNELS:
@@ -73,8 +85,8 @@ class Subscription(Protocol):
     def fileno(self) -> int:
         """Return the socket, which is readable when something came in."""
 
-    def hear(self) -> list[tuple[str, str]]:
-        """Return the channels and payloads that came in. Raises `Lost`."""
+    def hear(self) -> list[tuple[int, str, str]]:
+        """Return the senders, channels and payloads that came in. Raises `Lost`."""
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -89,6 +101,7 @@ class PostgresListener:
         self._subscription: Subscription | None = None
         self._pause = RECONNECT_SECONDS
         self._next_try = clock.monotonic()
+        self._told: dict[tuple[int, Hint], None] = {}
         self._mutex = threading.Lock()
         self._is_closed = False
         self._awoken, self._waker = os.pipe()
@@ -133,12 +146,24 @@ class PostgresListener:
 
     def _hear(self, subscription: Subscription) -> list[Hint]:
         try:
-            return [hint for heard in subscription.hear() for hint in hints(*heard)]
+            return [hint for heard in subscription.hear() for hint in self._read(*heard)]
         except Transient:
             subscription.close()
             self._subscription = None
             self._next_try = clock.monotonic()
             return []
+
+    def _read(self, sender: int, channel: str, payload: str) -> list[Hint]:
+        heard = hints(channel, payload)
+        if channel == CHANNEL:
+            self._told |= {(sender, hint): None for hint in heard if hint.kind in FOREIGN_CHANNELS.values()}
+            for old in list(self._told)[: max(0, len(self._told) - TOLD_MAX)]:
+                del self._told[old]
+        elif (sender, heard[0]) in self._told:
+            # What one of durust's own tells other libraries of comes right behind its hint.
+            del self._told[sender, heard[0]]
+            return []
+        return heard
 
     def wake(self) -> None:
         with self._mutex:

@@ -317,14 +317,14 @@ class PostgresLink:
         if result.status in _FAILED:
             self._fail(result)
 
-    def hear(self) -> list[tuple[str, str]]:
-        """Return the channels and payloads of notifications that came in. Raises `Lost`."""
+    def hear(self) -> list[tuple[int, str, str]]:
+        """Return the senders, channels and payloads of notifications that came in. Raises `Lost`."""
         heard = []
         try:
             self._pg.consume_input()
             while notification := self._pg.notifies():
                 channel = notification.relname.decode(errors="replace")
-                heard.append((channel, notification.extra.decode(errors="replace")))
+                heard.append((notification.be_pid, channel, notification.extra.decode(errors="replace")))
         except psycopg.Error as error:
             self.close()
             raise Lost(str(error)) from None
@@ -537,10 +537,15 @@ class PostgresProvider:
         return rows.versions(found)
 
     def announce(self, hints: Sequence[Hint]) -> None:
-        payloads = announcements.payloads(hints)
+        payloads, foreign = announcements.payloads(hints), announcements.foreign(hints)
         if payloads:
+            told = {
+                "payloads": columns.texts(payloads),
+                "channels": columns.texts(channel for channel, _ in foreign),
+                "keys": columns.texts(key for _, key in foreign),
+            }
             try:
-                self._run([Call(SQL.announce_hints, {"payloads": columns.texts(payloads)})], after_loss=False)
+                self._run([Call(SQL.announce_hints, told)], after_loss=False)
             except ProviderUnavailable as error:
                 # The commit that they speak of stands, and polls find it.
                 emit("hints_lost", reason=error.reason)

@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, _migration
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, WorkflowSerializationFormat, _migration
 
 from tests.interop.answering import converse
 
@@ -46,6 +46,14 @@ def their_refusal(card: str) -> None:
     raise ValueError(f"card {card} was declined", 42)
 
 
+def their_hearing() -> object:
+    return DBOS.recv("control", timeout_seconds=60)
+
+
+def their_telling(destination: str, message: object) -> None:
+    DBOS.send(destination, message, topic="control", serialization_type=WorkflowSerializationFormat.PORTABLE)
+
+
 def add(one: int, other: int = 0) -> str:
     """Do something else than the workflow of this name that durust's workers know."""
     return f"theirs: {one + other}"
@@ -57,7 +65,8 @@ def ticked(at: datetime, context: object) -> str:
 
 tick = DBOS.workflow(name="ticked")(ticked)
 STEP = DBOS.step()(token)
-WORKFLOWS = {body.__name__: DBOS.workflow()(body) for body in (their_draw, their_nap, their_refusal, add)}
+BODIES = (their_draw, their_nap, their_refusal, their_hearing, their_telling, add)
+WORKFLOWS = {body.__name__: DBOS.workflow()(body) for body in BODIES}
 
 
 def answer(call: str, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -171,6 +171,19 @@ def test_what_names_no_application_is_its_own_who_runs_it(
     assert (ask_owners(own, [ours]), ask_owners(own, [theirs])) == ({"durust"}, {"theirs"})
 
 
+@pytest.mark.covers(103)
+def test_each_sends_messages_to_the_other(scene: Scene, worker: Spawned, own: DurableClient) -> None:
+    other, message = scene.other, {"go": ["naïve", 1, None]}
+    other.ask("start", "hearing", "their_hearing")
+    ours = own.enqueue("orders", "hear", 1)
+
+    own.enqueue("orders", "tell", "hearing", message)
+    other.ask("start", "telling", "their_telling", ours.id, message)
+
+    assert other.ask("get_result", "hearing") == message
+    assert ours.get_result(30) == [message]
+
+
 def ask_owners(own: DurableClient, workflow_ids: list[str]) -> set[str | None]:
     """Read whose workflows are."""
     return {row.app_name for row in own.list_workflows(ListFilter(workflow_ids=workflow_ids))}

@@ -220,15 +220,26 @@ def test_it_waits_for_an_event_and_a_stream_that_are_still_to_come(client: Conve
     assert client.ask("read_stream", workflow_id, "numbers", timeout_seconds=30) == [1, 2]
 
 
-def test_it_sends_a_message(client: Conversation, own: DurableClient) -> None:
-    workflow_id = enqueue(client, "nap", 600)
+@pytest.mark.covers(103, 178)
+def test_it_sends_messages_to_a_parked_workflow(client: Conversation, own: DurableClient) -> None:
+    workflow_id = enqueue(client, "hear", 3)
+    eventually(lambda: status_of(client, workflow_id) == "DELAYED")
 
     client.ask("send", workflow_id, {"go": "naïve \0"}, topic="control", idempotency_key="once")
     client.ask("send", workflow_id, {"go": "again"}, topic="control", idempotency_key="once")
-    client.ask("send", workflow_id, "plain")
+    client.ask("send", workflow_id, [2], topic="control")
+    client.ask("send", workflow_id, "for nobody")
+    eventually(lambda: len(client.ask("list_workflow_steps", workflow_id)) > 2)
+    client.ask("send", workflow_id, None, topic="control")
 
+    assert client.ask("get_result", workflow_id) == [{"go": "naïve \0"}, [2], None]
     rows = own.list_messages(workflow_id)
-    assert [(row.topic, row.text) for row in rows] == [("control", '{"go":"naïve \\u0000"}'), (None, '"plain"')]
+    assert [(row.topic, row.text) for row in rows] == [
+        ("control", '{"go":"naïve \\u0000"}'),
+        ("control", "[2]"),
+        (None, '"for nobody"'),
+        ("control", "null"),
+    ]
 
 
 def test_its_command_line_lists_durusts_runs(other_command: Any, client: Conversation, url: str) -> None:

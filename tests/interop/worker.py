@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import durust
 from durust import DurableContext, DurableEngine, SyncDurableContext, WorkflowQueue, clock
@@ -70,6 +71,17 @@ def refuse(ctx: SyncDurableContext, card: str) -> None:
 def draw(ctx: SyncDurableContext, count: int) -> list[str]:
     """Draw another token in each step, so that a step which runs again shows."""
     return [ctx.step(f"draw {number}", clock.random_token, type=str) for number in range(1, count + 1)]
+
+
+@durust.workflow
+async def hear(ctx: DurableContext, count: int) -> list[Any]:
+    """Wait for messages, long enough to be parked."""
+    return [await ctx.recv("control", timeout=60) for _ in range(count)]
+
+
+@durust.workflow
+def tell(ctx: SyncDurableContext, destination: str, message: Any) -> None:
+    ctx.send(destination, message, "control")
 
 
 @durust.workflow

@@ -2670,9 +2670,25 @@ select l.version_name, l.version_timestamp, l.created_at,
  order by l.version_timestamp desc, l.created_at desc, l.version_name desc, p.workflow_name
 
 -- name: announce_hints
--- A hint may be lost, so nobody waits for the disk because of it: a notification alone writes a commit record.
-with hasty as materialized (select set_config('synchronous_commit', 'off', true))
-select pg_notify('durust_hints', i.payload) from hasty cross join unnest(%(payloads)s::text[]) as i(payload)
+-- A hint may be lost, so nobody waits for the disk because of it: a notification alone writes a commit record. Other
+-- libraries are told on the canonical channels, behind the hint that durust knows it by, where an application of theirs
+-- has registered a version: their waits look again by themselves only once a minute.
+with hasty as materialized (
+    select set_config('synchronous_commit', 'off', true)
+), told as materialized (
+    select 'durust_hints' as channel, i.payload, 0 as place
+      from hasty
+     cross join unnest(%(payloads)s::text[]) as i(payload)
+     union all
+    select f.channel, f.key, f.place
+      from unnest(%(channels)s::text[], %(keys)s::text[]) with ordinality as f(channel, key, place)
+     where exists (
+           select
+             from dbos.application_versions v
+            where not exists (select from durust.versions d where d.app_name = v.application_name))
+     order by place
+)
+select pg_notify(t.channel, t.payload) from told t
 
 -- name: announce_with_commit
 -- In a transaction of the caller's: it is delivered by his commit, which waits for the disk as he wants it to.
