@@ -1,0 +1,169 @@
+"""A run parks for an event or a stream while that is written: neither can miss the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from durust.model.publications import AppendStream, SetEvent
+from durust.model.records import Claimed
+from durust.model.status import Status
+from durust.model.waits import EVENT, STREAM
+from durust.model.wakes import wakes_of
+from durust.storage import columns
+from durust.storage.batch import SQL
+from durust.storage.postgres import PostgresProvider
+from tests.conformance.builders import make_claimed, row_of
+from tests.conformance.publishing import append, set_event
+from tests.conformance.test_publication_arrivals import wait_for
+from tests.storage.races import Actor, Race, cut
+from tests.support.waiting import TIMEOUT_SECONDS
+
+SHIPPED_OR_CUT = pytest.mark.parametrize("is_cut", [False, True], ids=["shipped", "cut"])
+KINDS = pytest.mark.parametrize("kind", [EVENT, STREAM])
+BUSY = "or not pg_try_advisory_xact_lock(%(lock)s::integer, abs(mod(hashtext(t.target), %(buckets)s::integer)))"
+
+
+@pytest.fixture
+def waiter(provider: PostgresProvider) -> Claimed:
+    return make_claimed(provider, "waiter")
+
+
+def publication(kind: str, target: Claimed) -> SetEvent | AppendStream:
+    """Return the write that makes it arrive."""
+    return set_event(target) if kind == EVENT else append(target)
+
+
+def write(actor: Actor, wanted: SetEvent | AppendStream) -> None:
+    """Write a publication, and look for who waits, in a transaction that is open."""
+    if isinstance(wanted, SetEvent):
+        actor.do(SQL.hold_buckets.sql, columns.hold_buckets([wanted.lease.workflow_id]))
+        actor.do(SQL.set_events.sql, columns.publish([wanted]))
+    else:
+        actor.do(SQL.append_streams.sql, columns.publish([wanted]))
+    actor.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(wanted)))
+
+
+@pytest.mark.protocol("4.park.wakers")
+@KINDS
+@SHIPPED_OR_CUT
+def test_what_is_being_published_is_not_missed(
+    provider: PostgresProvider, race: Race, waiter: Claimed, kind: str, *, is_cut: bool
+) -> None:
+    """It is written and has found no waits; the park looks before that has committed."""
+    parked = wait_for(waiter, kind)
+    wanted = publication(kind, make_claimed(provider, "target", by="second"))
+    parking, publishing = race.actor("parking"), race.actor("publishing")
+    look = SQL.wake_parked.sql
+
+    publishing.do("begin")
+    write(publishing, wanted)
+    parking.do("begin")
+    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
+    parking.do(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
+    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, columns.wake_parked([parked]))
+    parking.do("commit")
+    publishing.do("commit")
+
+    assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
+
+
+@pytest.mark.protocol("4.park.wakers")
+@KINDS
+@SHIPPED_OR_CUT
+def test_a_park_that_is_under_way_is_not_missed(
+    provider: PostgresProvider, race: Race, waiter: Claimed, kind: str, *, is_cut: bool
+) -> None:
+    """The park has looked and found nothing; it is published before the waits have committed."""
+    parked = wait_for(waiter, kind)
+    wanted = publication(kind, make_claimed(provider, "target", by="second"))
+    parking, publishing = race.actor("parking"), race.actor("publishing")
+    statement = SQL.set_events.sql if kind == EVENT else SQL.append_streams.sql
+
+    parking.do("begin")
+    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
+    parking.do(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
+    parking.do(SQL.wake_parked.sql, columns.wake_parked([parked]))
+    publishing.do("begin")
+    sql = cut(statement, "for no key update", "for key share") if is_cut else statement
+    written = publishing.start(sql, columns.publish([wanted]))
+    if not is_cut:
+        race.until_blocked(publishing.pid)
+        parking.do("commit")
+    assert written.result(TIMEOUT_SECONDS)
+    publishing.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(wanted)))
+    publishing.do("commit")
+    if is_cut:
+        parking.do("commit")
+
+    assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
+
+
+@pytest.mark.protocol("4.park.wakers")
+@SHIPPED_OR_CUT
+def test_a_park_for_a_workflow_that_is_not_there_yet_is_not_missed(
+    provider: PostgresProvider, race: Race, waiter: Claimed, *, is_cut: bool
+) -> None:
+    """The park has found no workflow and no event; both come about before the waits have committed."""
+    parked = wait_for(waiter, EVENT)
+    parking, publishing = race.actor("parking"), race.actor("publishing")
+    hold = cut(SQL.hold_awaited.sql, BUSY) if is_cut else SQL.hold_awaited.sql
+    parameters = columns.hold_awaited([parked])
+
+    parking.do("begin")
+    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
+    parking.do(hold, parameters)
+    parking.do(SQL.wake_parked.sql, columns.wake_parked([parked]))
+    wanted = set_event(make_claimed(provider, "target", by="second"))
+    publishing.do("begin")
+    held = publishing.start(SQL.hold_buckets.sql, columns.hold_buckets(["target"]))
+    if not is_cut:
+        race.until_blocked(publishing.pid)
+        parking.do("commit")
+    held.result(TIMEOUT_SECONDS)
+    write(publishing, wanted)
+    publishing.do("commit")
+    if is_cut:
+        parking.do("commit")
+
+    assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
+
+
+@pytest.mark.protocol("4.park.wakers")
+@SHIPPED_OR_CUT
+def test_the_event_of_a_workflow_that_a_park_has_not_seen_is_not_missed(
+    provider: PostgresProvider, race: Race, waiter: Claimed, *, is_cut: bool
+) -> None:
+    """The park has found no workflow; it comes about and its event is being written when the park takes its place."""
+    parked = wait_for(waiter, EVENT)
+    parking, publishing = race.actor("parking"), race.actor("publishing")
+    look = SQL.wake_parked.sql
+
+    with race.held(parking, "hashtext(text) returns integer"):
+        parking.do("begin")
+        parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
+        held = parking.start(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
+        race.until_waiting(parking)
+        wanted = set_event(make_claimed(provider, "target", by="second"))
+        publishing.do("begin")
+        write(publishing, wanted)
+    held.result(TIMEOUT_SECONDS)
+    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, columns.wake_parked([parked]))
+    parking.do("commit")
+    publishing.do("commit")
+
+    assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
+
+
+def test_a_batch_that_is_sent_again_beside_itself_appends_once(provider: PostgresProvider, race: Race) -> None:
+    target = make_claimed(provider, "target")
+    first, second = race.actor("first"), race.actor("second")
+    batch = columns.publish([append(target, place) for place in (1, 2)])
+
+    first.do("begin")
+    first.do(SQL.append_streams.sql, batch)
+    again = second.start(SQL.append_streams.sql, batch)
+    race.until_waiting(second)
+    first.do("commit")
+
+    assert again.result(TIMEOUT_SECONDS) == []
+    assert [entry.offset for entry in provider.streams("target")["tokens"]] == [0, 1]
