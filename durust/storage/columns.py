@@ -8,7 +8,7 @@ from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.counts import CountQuery, StepQuery
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
 from durust.model.message_writes import ReceiveMessage, RecordSend
-from durust.model.publications import AppendStream, SetEvent
+from durust.model.publications import AppendStream, Publication, SetEvent
 from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Lease
 from durust.model.standing import AHEAD_MAX, StandingRequest
@@ -273,7 +273,7 @@ def record_attributes(writes: Sequence[RecordAttributes]) -> Params:
     }
 
 
-def publish(writes: Sequence[SetEvent] | Sequence[AppendStream]) -> Params:
+def publish(writes: Sequence[Publication]) -> Params:
     """Return the columns of events that are set, or of values that are appended to streams."""
     return chained(writes) | {
         "places": numbers(write.place for write in writes),

@@ -18,6 +18,7 @@ EXAMPLES = {
     "cron": r"3 ticks, each of them once",
     "fan_out": r"40 pages, 780 words, never more than 3 pages at a time",
     "rate_limited": r"letter 15 left after (\d+)\.\d\d s",
+    "stream": r"12 words, each of them once, from 2 workers",
     "timer": r"process (\d+) asked and was killed; process (\d+) reminded, \d+\.\d s later",
     "transfer": r"killed 3 times; alice has 60, bob has 40, and nothing is lost",
 }
