@@ -45,7 +45,8 @@ def document_of(account: Account) -> Document:
         **values_document(account.row),
         "code": account.reason.code,
         "why": account.reason.sentence,
-        "children": [step.child_id for step in account.steps if step.child_id is not None],
+        # Whoever waits for a child has recorded it twice.
+        "children": list(dict.fromkeys(step.child_id for step in account.steps if step.child_id is not None)),
         "waits": [
             {
                 "step": wait.place,

@@ -100,6 +100,15 @@ def test_what_is_left_to_the_workers_prints_its_id(durust: Durust, provider: Sta
     assert row_of(provider, queued.stdout.strip()).queue == "mail"
 
 
+def test_an_id_that_another_workflow_has_is_a_conflict(durust: Durust, provider: StateProvider) -> None:
+    durust("run", "buy", "--detach", "--id", "buy-1")
+
+    refused = durust("run", "sell", "--detach", "--id", "buy-1")
+
+    assert refused.exit_code == 4
+    assert "buy-1" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -13,6 +13,7 @@ from durust.storage.provider import StateProvider
 from durust.supervisor.cli import main
 from tests.commands.conftest import Answer, Durust
 from tests.conformance.builders import make_enqueued
+from tests.support.processes import Spawn
 
 # Of click's own, which end the command at once.
 ENDING = {"--help", "--version"}
@@ -95,3 +96,12 @@ def test_completion_offers_commands_flags_and_states(line: str, offered: list[st
     found = kind(main, {}, "durust", "_DURUST_COMPLETE").get_completions(arguments, incomplete)
 
     assert [each.value for each in found] == offered
+
+
+def test_a_shell_is_answered_by_a_process_of_its_own(spawn: Spawn) -> None:
+    asking = {"_DURUST_COMPLETE": "bash_complete", "COMP_WORDS": "durust workflow s", "COMP_CWORD": "2"}
+
+    answered = spawn("-c", "from durust.supervisor.cli import main; main(prog_name='durust')", env=asking)
+
+    assert answered.wait() == 0, answered.stderr
+    assert answered.stdout.split() == ["plain,show", "plain,steps"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from durust import SyncDurableContext, WorkflowNotFound
+from durust import SyncDurableContext, WorkflowNotFound, WorkflowOptions
 from durust.model.status import Status
 from tests.engine.clients import launch, make_client
 from tests.engine.stage import Stage
@@ -18,6 +19,37 @@ LONG_SECONDS = 600.0
 
 def sleeper(ctx: SyncDurableContext) -> None:
     ctx.sleep(LONG_SECONDS)
+
+
+def receiver(ctx: SyncDurableContext) -> None:
+    ctx.recv("paid", timeout=LONG_SECONDS)
+
+
+def waiter(ctx: SyncDurableContext) -> None:
+    ctx.get_event("not there yet", "ready", timeout=LONG_SECONDS)
+
+
+def parent(ctx: SyncDurableContext) -> None:
+    ctx.start_workflow("sleeper", options=WorkflowOptions(workflow_id="child")).get_result()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (receiver, "waits_for_message", "waits for a message on topic 'paid', at the latest until "),
+        (waiter, "waits_for_event", "waits for event 'ready' of workflow 'not there yet', at the latest until "),
+        (parent, "waits_for_result", "waits for the result of workflow 'child'"),
+    ],
+    ids=["message", "event", "result"],
+)
+def test_an_engine_tells_what_a_parked_run_waits_for(stage: Stage, body: Any, code: str, said: str) -> None:
+    engine = launch(stage, body, sleeper)
+    handle = engine.run_workflow(body.__name__)
+    eventually(lambda: handle.get_status().status is Status.DELAYED)
+
+    found = engine.explain_workflow(handle.id)
+
+    assert (found.code, said in found.sentence) == (code, True), found.sentence
 
 
 def test_an_engine_tells_where_a_workflow_runs_and_why_another_one_waits(stage: Stage) -> None:
