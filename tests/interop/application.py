@@ -54,6 +54,18 @@ def their_telling(destination: str, message: object) -> None:
     DBOS.send(destination, message, topic="control", serialization_type=WorkflowSerializationFormat.PORTABLE)
 
 
+def their_publishing(count: int) -> None:
+    for number in range(1, count + 1):
+        DBOS.set_event("progress", {"done": number}, serialization_type=WorkflowSerializationFormat.PORTABLE)
+        DBOS.write_stream("numbers", number, serialization_type=WorkflowSerializationFormat.PORTABLE)
+    DBOS.close_stream("numbers")
+
+
+def their_watching(workflow_id: str) -> list[object]:
+    progress = DBOS.get_event(workflow_id, "progress", timeout_seconds=60)
+    return [progress, list(DBOS.read_stream(workflow_id, "numbers"))]
+
+
 def add(one: int, other: int = 0) -> str:
     """Do something else than the workflow of this name that durust's workers know."""
     return f"theirs: {one + other}"
@@ -65,7 +77,7 @@ def ticked(at: datetime, context: object) -> str:
 
 tick = DBOS.workflow(name="ticked")(ticked)
 STEP = DBOS.step()(token)
-BODIES = (their_draw, their_nap, their_refusal, their_hearing, their_telling, add)
+BODIES = (their_draw, their_nap, their_refusal, their_hearing, their_telling, their_publishing, their_watching, add)
 WORKFLOWS = {body.__name__: DBOS.workflow()(body) for body in BODIES}
 
 

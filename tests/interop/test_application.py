@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from durust import DurableClient, SerializationError, clock
+from durust import DurableClient, SerializationError, WorkflowOptions, clock
 from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
 from durust.model.status import Status
@@ -182,6 +182,22 @@ def test_each_sends_messages_to_the_other(scene: Scene, worker: Spawned, own: Du
 
     assert other.ask("get_result", "hearing") == message
     assert ours.get_result(30) == [message]
+
+
+@pytest.mark.covers(116)
+def test_each_reads_events_and_streams_of_the_other(scene: Scene, worker: Spawned, own: DurableClient) -> None:
+    other = scene.other
+    # Both wait for workflows that do not exist yet.
+    ours = own.enqueue("orders", "watch", "their publishing")
+    other.ask("start", "watching", "their_watching", "our publishing")
+
+    own.enqueue("orders", "publish", 3, options=WorkflowOptions(workflow_id="our publishing"))
+    other.ask("start", "their publishing", "their_publishing", 3)
+
+    progress, numbers = ours.get_result(30)
+    assert (progress["done"] in {1, 2, 3}, numbers) == (True, [1, 2, 3])
+    progress, numbers = other.ask("get_result", "watching")
+    assert (progress["done"] in {1, 2, 3}, numbers) == (True, [1, 2, 3])
 
 
 def ask_owners(own: DurableClient, workflow_ids: list[str]) -> set[str | None]:

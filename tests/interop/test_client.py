@@ -147,6 +147,19 @@ def test_it_cancels_and_resumes_a_parked_workflow(client: Conversation, own: Dur
     assert client.ask("get_result", workflow_id) == "awake"
 
 
+def test_it_sees_the_children_of_a_workflow_and_cancels_them_with_it(client: Conversation) -> None:
+    ended, cancelled = enqueue(client, "family", 0.2), enqueue(client, "family", 600)
+    assert client.ask("get_result", ended) == "awake too"
+    steps = client.ask("list_workflow_steps", ended)
+    assert [step["function_name"] for step in steps] == ["nap", "DBOS.getResult"]
+    assert steps[0]["child_workflow_id"] == f"{ended}-1"
+    eventually(lambda: client.ask("list_workflows", parent_workflow_id=cancelled, status=["DELAYED"]))
+
+    client.ask("cancel_workflow", cancelled, cancel_children=True)
+
+    assert [status_of(client, each) for each in (cancelled, f"{cancelled}-1")] == ["CANCELLED"] * 2
+
+
 def test_it_cancels_and_resumes_a_running_workflow(client: Conversation, tmp_path: Path) -> None:
     workflow_id = enqueue(client, "hold", str(tmp_path))
     eventually((tmp_path / "begun").exists)

@@ -94,10 +94,23 @@ def publish(ctx: SyncDurableContext, count: int) -> None:
 
 
 @durust.workflow
+async def watch(ctx: DurableContext, workflow_id: str) -> list[Any]:
+    """Wait for an event of a workflow, and for the end of its stream."""
+    progress = await ctx.get_event(workflow_id, "progress", timeout=60)
+    return [progress, [value async for value in ctx.read_stream(workflow_id, "numbers")]]
+
+
+@durust.workflow
 async def nap(ctx: DurableContext, seconds: float) -> str:
     """Sleep long enough to be parked."""
     await ctx.sleep(seconds)
     return "awake"
+
+
+@durust.workflow
+async def family(ctx: DurableContext, seconds: float) -> str:
+    child = await ctx.start_workflow(nap, seconds)
+    return f"{await child} too"
 
 
 @durust.workflow
