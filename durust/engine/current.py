@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from durust.routines.run import Run
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody changes it: one is made for each attempt of each step.
+@dataclass(slots=True)
 class Activity:
     """A run, the context object its body was given, and the attempt of a step whose function is what runs, if any."""
 
