@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 import durust
-from durust import DurableContext, ProviderMisuse, TransactionOptions, WorkflowOptions, current_step
+from durust import DurableContext, ProviderMisuse, Status, TransactionOptions, WorkflowOptions, current_step
 from durust.model.writes import CancelWorkflow
 from durust.storage.transactions import TRANSACTIONS_MAX
 from tests.engine.clients import connect
@@ -370,3 +371,59 @@ def test_a_run_that_waits_for_a_connection_is_cancelled_there(
     with pytest.raises(durust.WorkflowCancelled):
         waiting.get_result(PATIENCE)
     assert len(begun) == TRANSACTIONS_MAX
+
+
+@pytest.mark.covers(158)
+@pytest.mark.parametrize("seed", range(4))
+def test_transactions_and_steps_at_once_replay_in_the_order_in_which_they_came_back(
+    stage: Stage, lines: Any, seed: int
+) -> None:
+    chance = random.Random(seed)
+    engines: list[durust.DurableEngine] = []
+    left = [chance.randint(1, 24)]
+    mutex = threading.Lock()
+
+    def count_down() -> None:
+        with mutex:
+            left[0] -= 1
+            if left[0] == 0:
+                # The process is cut off in the middle of something.
+                stage.line_of(engines[-1]).cut()
+
+    def write(connection: Any, text: str) -> str:
+        connection.execute("select pg_sleep(%s)", [chance.random() / 100])
+        note(connection, text)
+        count_down()
+        return text
+
+    async def wait(text: str) -> str:
+        await asyncio.sleep(chance.random() / 100)
+        count_down()
+        return text
+
+    async def order(ctx: DurableContext) -> list[str]:
+        came: list[str] = []
+
+        async def branch(number: int) -> None:
+            for turn in range(3):
+                # What it asks for next depends on what has come back before.
+                name = f"{number}.{turn} behind {len(came)}"
+                options = TransactionOptions(name=name)
+                if (number + turn) % 2:
+                    came.append(await ctx.transaction_with(options, write, name))
+                else:
+                    came.append(await ctx.step(name, wait, name))
+
+        await asyncio.gather(*(branch(number) for number in range(5)))
+        return came
+
+    engines.append(stage.launch(order))
+    engines[0].run_workflow("order", options=ONE)
+    eventually(lambda: left[0] <= 0 or stage.row("one").status is Status.SUCCESS)
+    stage.crash(engines[0])
+    engines.append(stage.launch(order))
+    result = engines[1].retrieve_workflow("one").get_result(PATIENCE)
+
+    assert len(result) == len(set(result)) == 15
+    assert sorted(notes(lines)) == sorted(text for text in result if (int(text[0]) + int(text[2])) % 2)
+    assert set(stage.names("one").values()) == set(result)
