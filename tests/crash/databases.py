@@ -52,6 +52,9 @@ class Database(Protocol):
     def forget_attributes(self) -> None:
         """Lose the attributes of all workflows."""
 
+    def forget_children(self) -> None:
+        """Lose every workflow that another one started."""
+
 
 class Postgres:
     """A database on the run's server."""
@@ -91,6 +94,10 @@ class Postgres:
     def forget_key(self) -> None:
         with psycopg.connect(self.url) as connection:
             connection.execute("update dbos.streams set durust_key = null")
+
+    def forget_children(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute("delete from dbos.workflow_status where parent_workflow_id is not null")
 
     def forget_attributes(self) -> None:
         with psycopg.connect(self.url) as connection:
@@ -135,6 +142,10 @@ class Sqlite:
     def forget_key(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("update streams set durust_key = null")
+
+    def forget_children(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("delete from workflow_status where parent_workflow_id is not null")
 
     def forget_attributes(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:

@@ -29,6 +29,8 @@ from tests.crash.ledger import Entry, Ledger
 from tests.crash.scenarios import TRANSACTIONS
 
 ID, PAST, SOURCE = "crash", "past", "source"
+# The second place of the workflow that starts it.
+CHILD_ID = f"{ID}-2"
 QUEUE = durust.WorkflowQueue("crash")
 # Whoever is killed holds its only share, and nobody else could run anything if that stood for ever.
 NARROW = durust.WorkflowQueue("narrow", global_concurrency=1)
@@ -123,8 +125,22 @@ def commit_apart() -> None:
         kind.record = apart(kind.record)  # type: ignore[method-assign]  # that is the bug
 
 
+@durust.workflow(name="child sync")
+def child(ctx: durust.SyncDurableContext) -> str:
+    return ctx.step("step 2", effect, 2, ctx.attempt)
+
+
+@durust.workflow(name="child async")
+async def child_async(ctx: durust.DurableContext) -> str:
+    return await ctx.step("step 2", effect_async, 2, ctx.attempt)
+
+
 @durust.workflow(name="sync")
 def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
+    if kind == "child":
+        first = ctx.step("step 1", effect, 1, ctx.attempt)
+        second = ctx.enqueue(QUEUE, child).get_result()
+        return [first, second, ctx.step("step 3", effect, 3, ctx.attempt)]
     if kind in TRANSACTIONS:
         where = application(kind)
         return [ctx.transaction(effect_and_line, number, ctx.attempt, database=where) for number in (1, 2, 3)]
@@ -150,6 +166,10 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
 
 @durust.workflow(name="async")
 async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
+    if kind == "child":
+        first = await ctx.step("step 1", effect_async, 1, ctx.attempt)
+        second = await (await ctx.enqueue(QUEUE, child_async))
+        return [first, second, await ctx.step("step 3", effect_async, 3, ctx.attempt)]
     if kind in TRANSACTIONS:
         where = application(kind)
         return [await ctx.transaction(effect_and_line, number, ctx.attempt, database=where) for number in (1, 2, 3)]
@@ -283,6 +303,28 @@ def start(engine: durust.DurableEngine, name: str, kind: str) -> None:
     _tell(engine.run_workflow(name, kind, options=durust.WorkflowOptions(workflow_id=ID)))
 
 
+def bear(engine: durust.DurableEngine, name: str, kind: str) -> None:
+    """Start the workflow and leave as soon as its child is there, which nobody runs so far."""
+    engine.run_workflow(name, kind, options=durust.WorkflowOptions(workflow_id=ID))
+    while not _exists(engine, CHILD_ID):
+        clock.pause(LOOK_SECONDS)
+
+
+def cancel_family(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Cancel the workflow with its child."""
+    with durust.DurableClient() as client:
+        client.cancel_workflow(ID, children="CRASH_CHILDLESS" not in os.environ)
+        rows = client.list_workflows(durust.ListFilter(workflow_ids=[ID, CHILD_ID]))
+    if [row.status for row in rows] != [durust.Status.CANCELLED] * 2:
+        raise SystemExit(f"not cancelled: {rows}")
+
+
+def resume_family(engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Resume the workflow and its child, and wait for its end."""
+    engine.resume_workflow([CHILD_ID, ID])
+    _tell(engine.retrieve_workflow(ID))
+
+
 def drain(engine: durust.DurableEngine, name: str, kind: str) -> None:
     """Start the workflow and end before it does, in order."""
     leaving.set()
@@ -403,7 +445,11 @@ def _parts(engine: durust.DurableEngine) -> Engine:
 
 
 def _is_there(engine: durust.DurableEngine) -> bool:
-    return bool(engine.list_workflows(durust.ListFilter(workflow_ids=[f"sched-{ID}-{utc_text(_tick())}"])))
+    return _exists(engine, f"sched-{ID}-{utc_text(_tick())}")
+
+
+def _exists(engine: durust.DurableEngine, workflow_id: str) -> bool:
+    return bool(engine.list_workflows(durust.ListFilter(workflow_ids=[workflow_id])))
 
 
 def _tick() -> datetime:
@@ -422,6 +468,9 @@ ROLES = {
     "hurry": hurry,
     "work": work,
     "start": start,
+    "bear": bear,
+    "cancel family": cancel_family,
+    "resume family": resume_family,
     "drain": drain,
     "past": past,
     "run out": run_out,
@@ -438,8 +487,8 @@ ROLES = {
     "tick": tick,
     "idle": idle,
 }
-ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove", "move out", "move in"}
-SERVING = {"work", "start", "start source", "drain", "past", "run out", "resume", "tick"}
+ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove", "move out", "move in", "cancel family"}
+SERVING = {"work", "start", "start source", "drain", "past", "run out", "resume", "tick", "resume family"}
 TOOLS = {"purge": purge, "upgrade": upgrade}
 
 

@@ -44,6 +44,7 @@ class Scenario:
 ENQUEUE, WORK, START = Part("enqueue"), Part("work"), Part("start")
 CANCEL, RESUME = Part("cancel"), Part("resume")
 FORK, REMOVE, MOVE_IN = Part("fork"), Part("remove"), Part("move in")
+BEAR, CANCEL_FAMILY = Part("bear"), Part("cancel family")
 PLAN, TICK = Part("plan"), Part("tick")
 KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
@@ -70,6 +71,9 @@ SCENARIOS = {
     "attributes": Scenario(START, after=(START,), kind="attributes"),
     "transaction": Scenario(START, after=(START,), kind="transaction"),
     "datasource": Scenario(START, after=(START,), kind="datasource"),
+    "child": Scenario(BEAR, after=(START,), kind="child"),
+    "awaited": Scenario(WORK, before=(BEAR,), after=(WORK,), kind="child"),
+    "family": Scenario(CANCEL_FAMILY, before=(BEAR,), after=(CANCEL_FAMILY, Part("resume family")), kind="child"),
     "drain": Scenario(Part("drain"), after=(START,)),
     "recover": Scenario(WORK, before=(KILLED,), after=(WORK,)),
     "reap": Scenario(WORK, before=(Part("start", BETWEEN_STEPS, SHORT_LEASE | ELSEWHERE),), after=(WORK,)),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.ledger import Entry, faults
 from tests.crash.matrix import DATABASES
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import SCENARIOS, Part
 from tests.crash.stage import Stage
 
 ONCE = {1: 1, 2: 1, 3: 1}
@@ -116,6 +116,27 @@ def test_a_witness_that_gets_lost_is_noticed(stage: Stage, kind: str, colour: st
 
     table, *_ = [fault for fault in stage.faults(repeated_step=2) if fault.startswith("the application's table")]
     assert table
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("colour", ["sync"])
+def test_a_link_without_its_child_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["child"]
+    stage.kill(scenario, "child.started", 1)
+    stage.database.forget_children()
+
+    with pytest.raises(AssertionError, match="there is no workflow 'crash-2'"):
+        stage.finish(scenario)
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize("colour", ["sync"])
+def test_a_child_that_a_cancel_leaves_behind_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["family"]
+    stage.prepare(scenario)
+
+    with pytest.raises(AssertionError, match="not cancelled"):
+        stage.finish(replace(scenario, after=(Part("cancel family", env={"CRASH_CHILDLESS": "1"}),)))
 
 
 def test_a_run_without_fault_is_no_fault() -> None:
