@@ -39,6 +39,8 @@ def test_any_text_round_trips_in_a_value(stage: Stage, paint: Paint, text: str) 
         except ValueError as error:
             seen.append(error.args)
         yield ctx.send("receiver", {text: text}, "topic")
+        yield ctx.send(ctx.workflow_id, {text: text}, "own")
+        seen.append((yield ctx.recv("own", timeout=PATIENCE)))
         yield ctx.set_event("event", {text: text})
         yield ctx.write_stream("stream", {text: text})
         # Long enough to park, so that all of it is read back.
@@ -51,7 +53,9 @@ def test_any_text_round_trips_in_a_value(stage: Stage, paint: Paint, text: str) 
         handle.get_result(PATIENCE)
 
     assert caught.value.args == (text,)
-    assert seen == 2 * [(text, {text: text}), {text: [text]}, (text, {text: text})]
+    assert seen == 2 * [(text, {text: text}), {text: [text]}, (text, {text: text}), {text: text}]
+    assert engine.get_event(handle.id, "event") == {text: text}
+    assert list(engine.read_stream(handle.id, "stream")) == [{text: text}]
     assert engine.get_events(handle.id) == {"event": {text: text}}
     assert engine.get_streams(handle.id) == {"stream": [{text: text}]}
     [message] = engine.list_messages("receiver")
@@ -85,6 +89,9 @@ OUTSIDE: dict[str, Callable[[Any, str], Any]] = {
     "who is resumed": lambda engine, text: engine.resume_workflow(text),
     "who is sent to": lambda engine, text: engine.send(text, 1),
     "a topic": lambda engine, text: engine.send("receiver", 1, topic=text),
+    "an event": lambda engine, text: engine.get_event("receiver", text, timeout=0),
+    "who sets an event": lambda engine, text: engine.get_event(text, "key", timeout=0),
+    "a stream": lambda engine, text: list(engine.read_stream("receiver", text, timeout=0)),
     "a message's key": lambda engine, text: engine.send("receiver", 1, idempotency_key=text),
 }
 
@@ -111,6 +118,10 @@ INSIDE: dict[str, Callable[[Any, str], Any]] = {
     "a patch": lambda ctx, text: ctx.patch(text),
     "who is sent to": lambda ctx, text: ctx.send(text, 1),
     "a topic": lambda ctx, text: ctx.send("receiver", 1, text),
+    "a topic that is listened to": lambda ctx, text: ctx.recv(text, timeout=0),
+    "an event that is waited for": lambda ctx, text: ctx.get_event("receiver", text, timeout=0),
+    "who sets an event": lambda ctx, text: ctx.get_event(text, "key", timeout=0),
+    "a child's id": lambda ctx, text: ctx.start_workflow(idle, options=WorkflowOptions(workflow_id=text)),
     "an event": lambda ctx, text: ctx.set_event(text, 1),
     "a stream": lambda ctx, text: ctx.write_stream(text, 1),
     "a stream that is closed": lambda ctx, text: ctx.close_stream(text),
@@ -131,7 +142,7 @@ def test_a_body_is_refused_it_where_it_names_something(stage: Stage, paint: Pain
             taken.append(what)
         return taken
 
-    engine = stage.launch(name)
+    engine = stage.launch(name, idle)
     handle = engine.run_workflow("name")
 
     assert handle.get_result(PATIENCE) == []
