@@ -129,7 +129,8 @@ class Engine:
         self.audit = Audit(
             provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
         )
-        self.recalls = Recalls(provider, self.runner, settings.sweep_seconds)
+        # Half, because a run that has only just begun is looked at in the second round.
+        self.recalls = Recalls(provider, self.runner, settings.sweep_seconds / 2)
         self.sweeper = Sweeper(provider, settings.sweep_seconds, self._sweep_request, self._swept)
         self.retention = Retention(provider, lambda: retention_request(settings, self.scope()))
         self.scheduler = Scheduler(provider, self.scope, self._ticked)

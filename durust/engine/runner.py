@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -100,6 +101,10 @@ class Runner:
         self._mutex = threading.Lock()
         self._held: set[str] = set()
         self._executions: dict[str, Execution] = {}
+        self._bodies: Counter[str] = Counter()
+        """By claim: how many step bodies of async runs are in a thread."""
+        self._left_over: dict[str, Execution] = {}
+        """By claim: runs that ended without a write while a step of theirs could not be interrupted."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step_gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
         self._park_at_once = False
@@ -265,21 +270,38 @@ class Runner:
             if not answer.done():
                 answer.set_result(ended)
 
+        activity = CURRENT.get()
+        token = activity.run.lease.token if activity is not None else ""
+
         def work() -> None:
             ended: Ended | BaseException
             try:
                 ended = context.run(call, body)
             except BaseException as unwinding:  # noqa: BLE001  carried over to the coroutine, which raises it
                 ended = unwinding
+            self._count_body(token, -1)
             self._loop.call(settle, ended)
 
         await gate.acquire()
+        self._count_body(token, 1)
         try:
             self._pool.run(work)
         except BaseException:
+            self._count_body(token, -1)
             gate.release()
             raise
         return answer
+
+    def _count_body(self, token: str, change: int) -> None:
+        """Count a step body that begins or stops; with the last one goes what its run has left over."""
+        with self._mutex:
+            self._bodies[token] += change
+            left_over = None
+            if not self._bodies[token]:
+                del self._bodies[token]
+                left_over = self._left_over.pop(token, None)
+        if left_over is not None:
+            self._release(left_over)
 
     # Sync runs
 
@@ -431,16 +453,27 @@ class Runner:
         self.deadlines.forget(execution.run.lease)
         with self._mutex:
             self._executions.pop(token, None)
-            self._held.discard(token)
+            is_left_over = written is None and token in self._bodies
+            if is_left_over:
+                # Its body is told to stop, and a thread of it cannot be: what it takes of its queue is not free yet.
+                self._left_over[token] = execution
         execution.ended.set()
-        if execution.run.lease.has_grant and written is None:
-            # Its body has really stopped now; where a write of its own has ended the share already, this does nothing.
-            self.journal.submit(EndGrants((token,)), ThreadTicket())
-        self._slots.give_back(execution.claimed.queue)
+        if not is_left_over:
+            self._release(execution, written)
         if written is not None:
             succeeded = written.status is Status.SUCCESS
             self._tally.count(done=int(succeeded), failed=int(not succeeded))
             self._watcher.finished(written)
+
+    def _release(self, execution: Execution, written: FinishWorkflow | None = None) -> None:
+        """Give back the claim's share and slot, now that the body has really stopped."""
+        token = execution.run.lease.token
+        with self._mutex:
+            self._held.discard(token)
+        if execution.run.lease.has_grant and written is None:
+            # Where a write of its own has ended the share already, this does nothing.
+            self.journal.submit(EndGrants((token,)), ThreadTicket())
+        self._slots.give_back(execution.claimed.queue)
 
 
 def call_body(fn: Callable[..., Any], context: Any, arguments: Any, named: Any) -> Ended:

@@ -357,3 +357,37 @@ def test_each_twin_and_a_client_fork_alike(stage: Stage, paint: Paint) -> None:
         assert client.fork_workflow(source.id, 5, queue="_dbos_internal_queue").get_result(PATIENCE) == result
         with pytest.raises(WorkflowNotFound):
             client.fork_workflow("nobody", 2)
+
+
+@pytest.mark.covers(103, 112)
+def test_what_the_source_received_and_published_before_the_place_is_the_forks_too(stage: Stage, paint: Paint) -> None:
+    @paint
+    def job(ctx: Any) -> Any:
+        yield ctx.set_event("stage", "begun")
+        first = yield ctx.recv("in", PATIENCE, type=str)
+        yield ctx.set_event("stage", first)
+        yield ctx.write_stream("log", first)
+        second = yield ctx.recv("in", PATIENCE, type=str)
+        yield ctx.set_event("stage", second)
+        yield ctx.write_stream("log", second)
+        yield ctx.close_stream("log")
+        return [first, second]
+
+    engine = stage.launch(job)
+    source = engine.run_workflow("job")
+    engine.send(source.id, "one", topic="in")
+    engine.send(source.id, "two", topic="in")
+    assert source.get_result(PATIENCE) == ["one", "two"]
+    places = {place: name for place, name in stage.names(source).items() if name in {"DBOS.recv", "DBOS.setEvent"}}
+    *_, second_recv = [place for place, name in places.items() if name == "DBOS.recv"]
+
+    fork = engine.fork_workflow(source.id, second_recv)
+
+    assert (engine.get_events(fork.id), engine.get_streams(fork.id)) == ({"stage": "one"}, {"log": ["one"]})
+    engine.send(fork.id, "three", topic="in")
+    assert fork.get_result(PATIENCE) == ["one", "three"]
+    assert (engine.get_events(fork.id), engine.get_streams(fork.id)["log"][:2]) == (
+        {"stage": "three"},
+        ["one", "three"],
+    )
+    assert engine.get_events(source.id) == {"stage": "two"}

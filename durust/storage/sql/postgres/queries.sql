@@ -1435,28 +1435,24 @@ with input as materialized (
       left join dbos.workflow_input i on i.workflow_uuid = m.id
         on conflict (workflow_uuid) do update
        set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
-), step as materialized (
-    select m.fork, o.function_id, o.function_name, o.output, o.error,
-           coalesce(c.new, o.child_workflow_id) as child, o.started_at_epoch_ms, o.completed_at_epoch_ms,
-           o.serialization, o.application_name,
-           case when starts_with(o.durust_claim, '0000000000000000')
-                then lpad(to_hex(m.created_at * 1000), 16, '0') || substr(o.durust_claim, 17)
-                else o.durust_claim end as claim
-      from made m
-      join dbos.operation_outputs o on o.workflow_uuid = m.id and o.function_id < m.place
-      left join child c on c.fork = m.fork and c.old = o.child_workflow_id
 ), steps as (
     insert into dbos.operation_outputs (
         workflow_uuid, function_id, function_name, output, error, child_workflow_id, started_at_epoch_ms,
         completed_at_epoch_ms, serialization, application_name, durust_claim)
-    select s.fork, s.function_id, s.function_name, s.output, s.error, s.child, s.started_at_epoch_ms,
-           s.completed_at_epoch_ms, s.serialization, s.application_name, s.claim
-      from step s
+    select m.fork, o.function_id, o.function_name, o.output, o.error, coalesce(c.new, o.child_workflow_id),
+           o.started_at_epoch_ms, o.completed_at_epoch_ms, o.serialization, o.application_name,
+           case when starts_with(o.durust_claim, '0000000000000000')
+                then lpad(to_hex(m.created_at * 1000), 16, '0') || substr(o.durust_claim, 17)
+                else o.durust_claim end
+      from made m
+      join dbos.operation_outputs o on o.workflow_uuid = m.id and o.function_id < m.place
+      left join child c on c.fork = m.fork and c.old = o.child_workflow_id
 ), event as materialized (
     select m.fork, h.function_id, h.key, h.value, h.serialization
       from made m
       join dbos.workflow_events_history h on h.workflow_uuid = m.id and h.function_id < m.place
-     where exists (select from step s where s.fork = m.fork and s.function_id = h.function_id)
+     where (select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = m.id and o.function_id = h.function_id) is not null
 ), past_events as (
     insert into dbos.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
     select e.fork, e.function_id, e.key, e.value, e.serialization from event e
@@ -1471,7 +1467,8 @@ with input as materialized (
            s.function_id, s.serialization
       from made m
       join dbos.streams s on s.workflow_uuid = m.id and s.function_id < m.place
-     where exists (select from step o where o.fork = m.fork and o.function_id = s.function_id)
+     where (select o.function_id from dbos.operation_outputs o
+             where o.workflow_uuid = m.id and o.function_id = s.function_id) is not null
 )
 select m.fork from made m
 

@@ -484,11 +484,12 @@ select :fork, h.function_id, h.key, h.value, h.serialization
 -- name: fork_events
 -- The latest value of each key that the fork has in its history.
 insert into workflow_events (workflow_uuid, key, value, serialization)
-select h.workflow_uuid, h.key, h.value, h.serialization
-  from workflow_events_history h
- where h.workflow_uuid = :fork
-   and h.function_id = (select max(l.function_id) from workflow_events_history l
-                         where l.workflow_uuid = :fork and l.key = h.key)
+select :fork, l.key, l.value, l.serialization
+  from (select h.key, h.value, h.serialization,
+               row_number() over (partition by h.key order by h.function_id desc) as rank
+          from workflow_events_history h
+         where h.workflow_uuid = :fork) l
+ where l.rank = 1
 
 -- name: fork_streams
 -- Counted anew, because entries that stay behind may stand between them.
