@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ import threading
 import durust, shop
 with durust.DurableEngine(queues=[]):
     threading.Event().wait()
+"""
+SLOW = """
+import durust
+
+@durust.workflow
+async def wait(ctx: durust.DurableContext) -> None:
+    print("inside", flush=True)
+    await ctx.sleep(0.5)
+    await ctx.step("hang", hang)
+
+async def hang() -> None:
+    import asyncio
+    await asyncio.Event().wait()
 """
 COMMAND = "from durust.supervisor.cli import main; main()"
 ORDER = {"customer": "ada", "cents": 3}
@@ -98,6 +112,19 @@ def test_what_is_left_to_the_workers_prints_its_id(durust: Durust, provider: Sta
     assert (told.exit_code, told.stdout) == (0, "buy-1\n")
     assert (row.status, row.queue, row.timeout_ms) == (Status.ENQUEUED, INTERNAL_QUEUE, 3_600_000)
     assert row_of(provider, queued.stdout.strip()).queue == "mail"
+
+
+def test_an_interrupted_run_is_handed_back_at_once(spawn: Spawn, tmp_path: Path, provider: StateProvider) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    running = spawn("-c", COMMAND, "run", "wait", "--app", "slow", "--id", "a", cwd=tmp_path)
+    running.wait_for("inside")
+
+    running.send(signal.SIGINT)
+
+    assert running.wait() == 1
+    assert "workflow 'a' goes on where a worker takes it up" in running.stderr
+    assert "Traceback" not in running.stderr
+    assert (row_of(provider, "a").status, row_of(provider, "a").attempts) == (Status.ENQUEUED, 0)
 
 
 def test_an_id_that_another_workflow_has_is_a_conflict(durust: Durust, provider: StateProvider) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,23 @@ from tests.conformance.builders import (
     park,
     want,
 )
+from tests.support.processes import Spawn
+from tests.support.waiting import eventually
+
+# One run that never ends, in a process whose lease is short.
+STOPPABLE = """
+import threading
+import durust
+
+@durust.workflow
+def hang(ctx: durust.SyncDurableContext) -> None:
+    print("inside", flush=True)
+    threading.Event().wait()
+
+settings = durust.Settings(beat_seconds=0.5, lease_seconds=3.0)
+with durust.DurableEngine(settings=settings) as engine:
+    engine.start(hang, options=durust.WorkflowOptions(workflow_id="a"))
+"""
 
 Situation = Callable[[StateProvider], None]
 
@@ -188,3 +207,19 @@ def test_a_terminal_gets_the_sentence_alone(durust: Durust, provider: StateProvi
     assert told.startswith("workflow 'a' was cancelled at ")
     assert len(told.splitlines()) == 1
     assert json.loads(durust("workflow", "show", "a").stdout)["why"] == told.strip()
+
+
+def test_a_run_whose_process_was_stopped_is_suspect(
+    answer: Answer, durust: Durust, spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DURUST_DATABASE_URL", f"sqlite:///{tmp_path}/durust.db")
+    worker = spawn("-c", STOPPABLE)
+    worker.wait_for("inside")
+    assert answer("workflow", "why", "a")["code"] == "running"
+
+    worker.send(signal.SIGSTOP)
+
+    eventually(lambda: answer("workflow", "why", "a")["code"] == "suspect")
+    told = answer("workflow", "why", "a")["why"]
+    assert f"(pid {worker.pid} on host " in told
+    assert told.endswith("but no executor of application 'durust' lives; `durust up MODULE` starts some")
