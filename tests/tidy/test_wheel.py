@@ -91,6 +91,12 @@ def test_the_wheel_runs_a_workflow(environment: Path, tmp_path: Path) -> None:
     assert printed.split() == ["12", str(site_packages)]
 
 
+def test_what_an_extra_is_for_is_imported_by_its_users_alone() -> None:
+    importing = [f"{source.place}:{line}" for source in library() for name, line in source.imports if name in OPTIONAL]
+
+    assert importing == []
+
+
 def test_the_wheel_asks_for_each_library_that_it_imports() -> None:
     wanted = {
         re.split(r"[^\w.-]", line)[0] for line in importlib.metadata.requires("durust") or [] if "extra" not in line
