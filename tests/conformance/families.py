@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from durust.model.filters import ListFilter
 from durust.model.records import Checkpoint, Claimed, Lease, WorkflowRow
 from durust.model.status import Status
+from durust.model.waits import RESULT, Awaited, ending_of
 from durust.model.writes import (
     CalledOff,
     CancelWorkflow,
@@ -211,12 +212,21 @@ class World:
     def _judge(self) -> None:
         rows = self._rows()
         self._judge_seals()
+        self._judge_handles(rows)
         steps = self.provider.history(list(rows))
         for family in self.families:
             mine = {key: row for key, row in rows.items() if is_below(key, family.root)}
             self.demand(sorted(mine) == sorted(family.ids), f"{family.root}: rows {sorted(mine)}, ids {family.ids}")
             for key, row in mine.items():
                 self._judge_workflow(family, key, row, steps[key])
+
+    def _judge_handles(self, rows: dict[str, WorkflowRow]) -> None:
+        """Demand that a handle finds what the row says."""
+        found = self.provider.values([Awaited(RESULT, key) for key in rows])
+        ends = {awaited.target: there for awaited, there in found.items()}
+        for key, row in rows.items():
+            expected = ending_of(row) if row.status.is_terminal else None
+            self.demand(ends.get(key) == expected, f"a handle of {key} finds {ends.get(key)}, not {expected}")
 
     def _judge_workflow(self, family: Family, key: str, row: WorkflowRow, steps: Iterable[Checkpoint]) -> None:
         told = {step.place: (step.name, step.child_id) for step in steps}

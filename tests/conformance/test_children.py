@@ -10,6 +10,7 @@ import pytest
 from durust import clock
 from durust.model.records import Checkpoint, Claimed, Lease
 from durust.model.status import Status
+from durust.model.waits import RESULT
 from durust.model.writes import (
     INTERNAL_QUEUE,
     CalledOff,
@@ -19,9 +20,11 @@ from durust.model.writes import (
     Fenced,
     HistoryLost,
     Missing,
+    ParkWorkflow,
     Recorded,
     Refused,
     StoreQueue,
+    Wait,
 )
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
@@ -392,6 +395,19 @@ def test_a_resumed_parent_starts_children_again_and_the_old_ones_stay_cancelled(
 
     assert statuses(provider, [*ids, "new"]) == [Status.PENDING, Status.CANCELLED, Status.ENQUEUED]
     assert commit_one(provider, cancel(ROOT, children=True)) == CalledOff(tuple(sorted((ROOT, "new"))))
+
+
+@pytest.mark.protocol("4.cancel.children")
+def test_whoever_is_parked_for_a_child_goes_on_when_a_cascade_ends_it(provider: StateProvider) -> None:
+    ids = make_tree(provider, 3)
+    waiter = make_claimed(provider, "waiter")
+    commit_one(provider, ParkWorkflow(waiter.lease, None, None, (Wait(1, RESULT, ids[-1]),)))
+    assert statuses(provider, ["waiter"]) == [Status.DELAYED]
+
+    outcome = commit_one(provider, cancel(ROOT, children=True))
+
+    assert outcome == CalledOff(tuple(sorted(ids)), frozenset({waiter.queue or ""}))
+    assert statuses(provider, ["waiter"]) == [Status.ENQUEUED]
 
 
 def test_a_run_that_starts_a_child_keeps_its_share_of_a_budget(provider: StateProvider) -> None:
