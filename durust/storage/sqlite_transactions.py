@@ -104,6 +104,12 @@ class SqliteSession(SqliteLink):
         """Return the connection."""
         return self._connection  # type: ignore[return-value]  # made by the factory
 
+    def close(self) -> None:
+        # Also in the middle of a function, when the file is away.
+        if self.is_open:
+            self.connection.lent_by = None
+        super().close()
+
     @contextmanager
     def begin(self) -> Iterator[None]:
         """Hold the one write lock, and roll back in the end what is open still."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -438,6 +439,29 @@ def test_a_run_whose_guard_fails_commits_nothing_and_goes_on_elsewhere(
 
     assert stage.launch(order).run_workflow("order", options=ONE).get_result(PATIENCE) == "done"
     assert notes(lines) == ["charge 2"]
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY])
+def test_a_file_that_fails_in_the_function_is_no_error_of_its_own(
+    stage: Stage, url: str, lines: Any, code: int
+) -> None:
+    calls: list[int] = []
+
+    def charge(connection: Any) -> str:
+        calls.append(1)
+        note(connection, f"charge {len(calls)}")
+        if len(calls) == 1 and isinstance(connection, sqlite3.Connection):
+            fault = sqlite3.OperationalError("the file is away")
+            fault.sqlite_errorcode = code
+            raise fault
+        return "done"
+
+    def order(ctx: Any) -> Any:
+        return ctx.transaction(charge)
+
+    assert stage.launch(order).start("order") == "done"
+    assert notes(lines) == [f"charge {len(calls)}"]
+    assert len(calls) == (2 if url.startswith("sqlite") else 1)
 
 
 def test_a_database_that_is_away_makes_no_error_of_the_workflow(stage: Stage, paint: Paint, lines: Any) -> None:
