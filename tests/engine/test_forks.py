@@ -391,3 +391,47 @@ def test_what_the_source_received_and_published_before_the_place_is_the_forks_to
         ["one", "three"],
     )
     assert engine.get_events(source.id) == {"stage": "two"}
+
+
+@pytest.mark.covers(127)
+def test_the_children_of_the_source_stay_or_give_way_to_others(stage: Stage, paint: Paint) -> None:
+    bodies, is_broken = Bodies(), [True]
+
+    def weigh(parcel: str) -> str:
+        bodies.append(parcel)
+        if is_broken[0] and parcel == "lamp":
+            raise ValueError("no scales")
+        return f"{parcel} weighs 3"
+
+    @paint
+    def child(ctx: Any, parcel: str) -> Any:
+        return (yield ctx.step("weigh", weigh, parcel))
+
+    @paint
+    def family(ctx: Any) -> Any:
+        lamp = yield ctx.start_workflow("child", "lamp")
+        book = yield ctx.start_workflow("child", "book")
+        return [(yield book.get_result()), (yield lamp.get_result())]
+
+    engine = stage.launch(child, family)
+    source = engine.run_workflow("family")
+    with pytest.raises(ValueError, match="no scales"):
+        source.get_result(PATIENCE)
+    is_broken[0] = False
+    lamp, book = (step.child_id or "" for step in engine.list_steps(source.id)[:2])
+
+    same = engine.fork_workflow(source.id)
+    mended = engine.fork_workflow(lamp)
+    mended.get_result(PATIENCE)
+    other = engine.fork_workflow(source.id, replacement_children={lamp: mended.id})
+    anew = engine.fork_workflow(source.id, 2)
+
+    with pytest.raises(ValueError, match="no scales"):
+        same.get_result(PATIENCE)
+    assert other.get_result(PATIENCE) == ["book weighs 3", "lamp weighs 3"]
+    assert [step.child_id for step in engine.list_steps(other.id)[:2]] == [mended.id, book]
+    with pytest.raises(ValueError, match="no scales"):
+        anew.get_result(PATIENCE)
+    # Only what a fork came to without a record was done again.
+    assert sorted(bodies) == ["book", "book", "lamp", "lamp"]
+    assert engine.list_steps(anew.id)[1].child_id == f"{anew.id}-2"
