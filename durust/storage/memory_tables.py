@@ -529,10 +529,12 @@ class Tables:
 
     def _cancel(self, write: CancelWorkflow) -> Outcome:
         row = self.workflows.get(write.workflow_id)
+        if write.children:
+            # Also of a workflow that was deleted: its children still name it.
+            called_off = self._cascade(write.workflow_id)
+            return called_off if called_off.workflow_ids or row is not None else Missing()
         if row is None:
             return Missing()
-        if write.children:
-            return self._cascade(write.workflow_id)
         if row.status not in TRANSITIONS[Event.CANCEL].sources:
             return Existing(bare(row))
         self.call_off(write.workflow_id, Event.CANCEL)
@@ -543,7 +545,8 @@ class Tables:
         while level:
             level = {row.workflow_id for row in self.workflows.values() if row.parent_id in level} - tree
             tree |= level
-        ended = [key for key in sorted(tree) if self.workflows[key].status in TRANSITIONS[Event.CANCEL].sources]
+        standing = [key for key in sorted(tree) if key in self.workflows]
+        ended = [key for key in standing if self.workflows[key].status in TRANSITIONS[Event.CANCEL].sources]
         for key in ended:
             self.call_off(key, Event.CANCEL)
         return CalledOff(tuple(ended))

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from durust.model.status import Status
-from durust.model.writes import INTERNAL_QUEUE, EndGrants, Fenced, Missing, Recorded, StoreQueue
+from durust.model.writes import (
+    INTERNAL_QUEUE,
+    CalledOff,
+    CancelWorkflow,
+    EndGrants,
+    Fenced,
+    Missing,
+    Recorded,
+    StoreQueue,
+)
 from durust.storage.provider import StateProvider
 from tests.conformance.belongings import Belongings
 from tests.conformance.builders import (
@@ -124,3 +133,13 @@ def test_the_share_of_a_budget_ends_with_the_body_and_not_with_the_row(provider:
     assert list(provider.claim(request)) == []
     commit(provider, EndGrants((claimed.lease.token,)))
     assert [one.lease.workflow_id for one in provider.claim(request)] == ["b"]
+
+
+@pytest.mark.covers(124)
+def test_a_cancel_with_children_reaches_those_of_a_deleted_workflow(provider: StateProvider) -> None:
+    commit(provider, start("a"), start("a-1", parent_id="a"), start("a-1-1", parent_id="a-1"))
+    commit(provider, delete("a"))
+
+    outcomes = [commit_one(provider, CancelWorkflow("a", children=True)) for _ in range(2)]
+
+    assert outcomes == [CalledOff(("a-1", "a-1-1")), Missing()]
