@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from durust.codec import PORTABLE_JSON
 from durust.errors import SerializationError, WorkflowNotFound
 from durust.model.message_writes import SEND_NAME, Letter, ReceiveMessage, RecordSend
 from durust.model.waits import MESSAGE, Awaited
@@ -38,7 +39,7 @@ def receive(run: Run, place: int, topic: str, task: Task, timeout_seconds: float
     run.ensure_open()
     record = run.recall(place, task.name)
     if record is not None:
-        return read_end(record, task)
+        return read_end(record, task) if record.error else _read(task, record.output, record.serialization)
     started_at_ms = run.now_ms()
     until_ms: int | None = None
     is_first, is_over = True, timeout_seconds == 0
@@ -59,4 +60,10 @@ def receive(run: Run, place: int, topic: str, task: Task, timeout_seconds: float
     accepted = run.accept(outcome, place, task.name)
     if isinstance(accepted, Refused):
         return Raised(SerializationError("message", accepted.reason, "wait for a topic that the database can store"))
-    return read_value(task, accepted.output, accepted.serialization)
+    return _read(task, accepted.output, accepted.serialization)
+
+
+def _read(task: Task, text: str | None, serialization: str | None) -> StepEnd:
+    # What stands where no message came, whatever type one would have had.
+    is_none = text == "null" and serialization == PORTABLE_JSON
+    return Returned(None) if is_none else read_value(task, text, serialization)

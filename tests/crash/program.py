@@ -83,6 +83,12 @@ def read_stream() -> list[str]:
         return client.get_streams(ID)["values"]
 
 
+def read_messages() -> list[str]:
+    """Return what was sent to the workflow."""
+    with durust.DurableClient() as client:
+        return [json.loads(message.text) for message in client.list_messages(ID)]
+
+
 def read_attributes() -> list[str]:
     """Return what the workflow's attributes hold, once another one stands beside it."""
     with durust.DurableClient() as client:
@@ -150,6 +156,17 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
     if kind == "event":
         ctx.set_event("values", values)
         values = ctx.step("read", read_event, type=list[str])
+    if kind == "send":
+        for value in values:
+            ctx.send(ID, value)
+        values = ctx.step("read", read_messages, type=list[str])
+    if kind == "recv":
+        for value in values:
+            ctx.send(ID, value)
+        received = [str(ctx.recv(timeout=0)) for _ in values]
+        values = received if ctx.recv(timeout=SLEEP_SECONDS) is None else []
+    if kind == "wait":
+        values = ctx.recv("go") or []
     if kind == "attributes":
         ctx.set_attributes({"values": values})
         values = ctx.step("read", read_attributes, type=list[str])
@@ -179,6 +196,17 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
     if kind == "event":
         await ctx.set_event("values", values)
         values = await ctx.step("read", read_event, type=list[str])
+    if kind == "send":
+        for value in values:
+            await ctx.send(ID, value)
+        values = await ctx.step("read", read_messages, type=list[str])
+    if kind == "recv":
+        for value in values:
+            await ctx.send(ID, value)
+        received = [str(await ctx.recv(timeout=0)) for _ in values]
+        values = received if await ctx.recv(timeout=SLEEP_SECONDS) is None else []
+    if kind == "wait":
+        values = await ctx.recv("go") or []
     if kind == "attributes":
         await ctx.set_attributes({"values": values})
         values = await ctx.step("read", read_attributes, type=list[str])
@@ -262,6 +290,13 @@ def advance(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
     """Let the workflow be due at once, unless it is."""
     with durust.DurableClient() as client, contextlib.suppress(durust.InvalidArgument):
         client.set_delay(ID, 0)
+
+
+def tell(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
+    """Send the workflow what its first two steps did, as whoever has no answer does again."""
+    with durust.DurableClient() as client:
+        steps = [client.list_steps(ID)[place].output or "" for place in (0, 1)]
+        client.send(ID, [json.loads(output) for output in steps], "go", idempotency_key="go")
 
 
 def administer(_engine: durust.DurableEngine, _name: str, _kind: str) -> None:
@@ -462,6 +497,7 @@ ROLES = {
     "enqueue narrowly": enqueue_narrowly,
     "enqueue late": enqueue_late,
     "advance": advance,
+    "tell": tell,
     "administer": administer,
     "stale": stale,
     "debounce": debounce,
@@ -487,7 +523,18 @@ ROLES = {
     "tick": tick,
     "idle": idle,
 }
-ASKING = {"cancel", "administer", "advance", "cancel source", "fork", "remove", "move out", "move in", "cancel family"}
+ASKING = {
+    "cancel",
+    "administer",
+    "advance",
+    "tell",
+    "cancel source",
+    "fork",
+    "remove",
+    "move out",
+    "move in",
+    "cancel family",
+}
 SERVING = {"work", "start", "start source", "drain", "past", "run out", "resume", "tick", "resume family"}
 TOOLS = {"purge": purge, "upgrade": upgrade}
 

@@ -46,6 +46,7 @@ CANCEL, RESUME = Part("cancel"), Part("resume")
 FORK, REMOVE, MOVE_IN = Part("fork"), Part("remove"), Part("move in")
 BEAR, CANCEL_FAMILY = Part("bear"), Part("cancel family")
 PLAN, TICK = Part("plan"), Part("tick")
+TELL = Part("tell")
 KILLED = Part("start", BETWEEN_STEPS)
 # A call that another one is to replace, one that waits for long, and one whose time comes soon.
 STALE, DEBOUNCE, HURRY = Part("stale"), Part("debounce"), Part("hurry")
@@ -68,6 +69,9 @@ SCENARIOS = {
     "due": Scenario(WORK, before=(Part("start", "run.parked=kill"),), after=(WORK,), kind="sleep"),
     "event": Scenario(START, after=(START,), kind="event"),
     "stream": Scenario(START, after=(START,), kind="stream"),
+    "send": Scenario(START, after=(START,), kind="send"),
+    "recv": Scenario(START, after=(START,), kind="recv"),
+    "message": Scenario(TELL, before=(Part("start", "run.parked=kill"),), after=(TELL, WORK), kind="wait"),
     "attributes": Scenario(START, after=(START,), kind="attributes"),
     "transaction": Scenario(START, after=(START,), kind="transaction"),
     "datasource": Scenario(START, after=(START,), kind="datasource"),

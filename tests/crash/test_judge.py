@@ -74,6 +74,27 @@ def test_a_value_that_stands_twice_in_a_stream_is_noticed(stage: Stage, kind: st
     assert fault.startswith("the result")
 
 
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
+@pytest.mark.parametrize(("name", "place"), [("send", 4), ("recv", 5)])
+def test_a_record_of_a_message_that_gets_lost_is_noticed(
+    stage: Stage, kind: str, colour: str, name: str, place: int
+) -> None:
+    scenario = SCENARIOS[name]
+    # Behind the second of two sends, or the first of two receipts.
+    boundary = {"send": "record_sends", "recv": "receive_messages"}[name]
+    at_pass = {"send": 2, "recv": 1}[name]
+    if kind == "sqlite":
+        boundary = {"send": "send_messages", "recv": "consume_messages"}[name]
+    stage.kill(scenario, f"sql.{boundary}.after", at_pass)
+    stage.database.forget_step(place)
+
+    stage.finish(scenario)
+
+    [fault] = stage.faults()
+    assert fault.startswith("the result")
+
+
 @pytest.mark.parametrize("kind", DATABASES)
 @pytest.mark.parametrize("colour", ["sync"])
 def test_attributes_that_are_recorded_and_do_not_stand_are_noticed(stage: Stage, kind: str, colour: str) -> None:

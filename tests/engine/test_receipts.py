@@ -101,7 +101,7 @@ def test_a_timeout_gives_none_and_a_replay_sees_it_again(stage: Stage, paint: Pa
 
     @paint
     def receiver(ctx: Any) -> Any:
-        got = yield ctx.recv("topic", 0.3)
+        got = yield ctx.recv("topic", 0.3, type=Point)
         executions.append(got)
         yield ctx.send(ctx.workflow_id, "late", "topic")
         yield ctx.sleep(0.3)

@@ -12,6 +12,7 @@ from tests.support.processes import ROOT, Spawn
 LINES_MAX = 60
 # What a reader sees at the end.
 EXAMPLES = {
+    "approval": r"one granted by ada; the other: nobody answered",
     "dependencies": r"5 tasks, each built once, 4 one after the other",
     "saga": r"booked nothing, for hotel in Ulm is sold out",
     "subworkflow": r"3 chapters, each a workflow of its own",
