@@ -42,9 +42,9 @@ def test_durust_adds_itself_to_its_database_and_both_work(their_url: str, conver
         assert later.ask("get_result", "before") == drawn
         assert schema_of(their_url) == after
     assert version_of(their_url) == [(125,)]
-    added = [name for name in canonical(their_url) if name not in before]
-    assert [name for name in before if name not in canonical(their_url)] == []
-    assert added == [name for name in added if "durust" in name]
+    now = canonical(their_url)
+    assert [name for name in before if name not in now] == []
+    assert [name for name in now if name not in before and "durust" not in name] == []
 
 
 def canonical(url: str) -> list[str]:
