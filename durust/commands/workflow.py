@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from durust.commands.archive import export, import_
 from durust.commands.criteria import filter_options, query_of
 from durust.commands.desk import Desk, at_desk
 from durust.commands.documents import step_document, workflow_document
@@ -21,10 +22,10 @@ STEP_COLUMNS = ("step", "name", "status", "seconds", "child", "output", "error")
 
 @click.group()
 def workflow() -> None:
-    """Look at workflows, and cancel, resume, fork or delete them."""
+    """Look at workflows, and cancel, resume, fork, delete or move them."""
 
 
-for command in (cancel, resume, fork, delete):
+for command in (cancel, resume, fork, delete, export, import_):
     workflow.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -314,3 +315,24 @@ def test_more_than_one_batch_is_cancelled(answer: Answer, provider: StateProvide
     commit(provider, *(start(name, name=NAME) for name in ids))
 
     assert answer("workflow", "cancel", "-", stdin="\n".join(ids))["cancelled"] == ids
+
+
+def test_workflows_move_as_documents_one_a_line(
+    answer: Answer, durust: Durust, provider: StateProvider, tmp_path: Path
+) -> None:
+    make_failed(provider, "a")
+    make_enqueued(provider, "b")
+
+    written = durust("workflow", "export", "a", "gone", "b")
+    other = ("--db", f"sqlite:///{tmp_path}/other.db")
+    durust("db", "migrate", *other)
+    told = answer("workflow", "import", *other, stdin=written.stdout)
+    again = durust("workflow", "import", *other, stdin=written.stdout)
+
+    assert (written.exit_code, written.stderr) == (0, "durust: there is no workflow 'gone'\n")
+    assert told["imported"] == ["a", "b"]
+    assert answer("workflow", "steps", "a", *other) == answer("workflow", "steps", "a")
+    assert (again.exit_code, list(json.loads(again.stdout)["refused"])) == (4, ["line 1", "line 2"])
+    assert durust("workflow", "import", *other, stdin='{"no": 1}').exit_code == 2
+    assert durust("workflow", "import", *other, stdin="no").exit_code == 2
+    assert durust("workflow", "export", "gone").exit_code == 3
