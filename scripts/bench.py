@@ -14,6 +14,7 @@ import click
 from benching.application import COLOURS
 from benching.backlog import backlog
 from benching.latency import enqueue_to_result, sequential, wake
+from benching.mailing import message_here, message_there
 from benching.publishing import event, stream
 from benching.queued import throughput
 from benching.report import Result, print_markdown, print_table
@@ -59,6 +60,8 @@ def measure(store: Store, rounds: int, size: int, folder: Path) -> Iterator[Resu
     for colour in COLOURS:
         yield enqueue_to_result(store, colour, folder)
         yield wake(store, colour, folder)
+        yield message_here(store, colour)
+        yield message_there(store, colour, folder)
         yield event(store, colour, folder)
         yield stream(store, colour, folder)
     yield from backlog(store)

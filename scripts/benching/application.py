@@ -56,5 +56,19 @@ def publish_sync(ctx: durust.SyncDurableContext, kind: str, count: int) -> None:
             ctx.write_stream("said", clock.perf())
 
 
+@durust.workflow(name="receive async")
+async def receive_async(ctx: durust.DurableContext, count: int) -> list[float]:
+    """Receive *count* messages that say what time it was, and return how many milliseconds each took."""
+    # In this order: what time it is is asked for when the message is there.
+    return [-(await ctx.recv() - clock.perf()) * 1000 for _ in range(count)]
+
+
+@durust.workflow(name="receive sync")
+def receive_sync(ctx: durust.SyncDurableContext, count: int) -> list[float]:
+    """Receive *count* messages that say what time it was, and return how many milliseconds each took."""
+    return [-(ctx.recv() - clock.perf()) * 1000 for _ in range(count)]
+
+
+RECEIVERS = {"async": receive_async, "sync": receive_sync}
 PUBLISHERS = {"async": publish_async, "sync": publish_sync}
 COLOURS = {"async": steps_async, "sync": steps_sync}
