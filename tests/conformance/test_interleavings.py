@@ -28,6 +28,8 @@ from durust.model.writes import (
     ForkWorkflow,
     HandBack,
     HistoryLost,
+    Missing,
+    Nothing,
     Outcome,
     ParkWorkflow,
     PauseQueue,
@@ -482,6 +484,9 @@ class Walk:
             case Fenced() | Unexpired() | Diverged() | HistoryLost() if is_moving:
                 return "refused"
             case Existing() if is_moving and isinstance(write, StartChild):
+                return "refused"
+            # Of two that contend in a batch the second may come after what moves the row.
+            case Nothing() | Missing() if is_moving and isinstance(write, ReceiveMessage | RecordSend):
                 return "refused"
             case Unexpired(left_ms=left_ms):
                 return "unexpired", left_ms and left_ms > 0
