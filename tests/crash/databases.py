@@ -49,6 +49,9 @@ class Database(Protocol):
     def forget_key(self) -> None:
         """Lose by which write the values of streams were appended."""
 
+    def forget_value(self) -> None:
+        """Lose what an event was set to: of two parts it has one left."""
+
     def forget_attributes(self) -> None:
         """Lose the attributes of all workflows."""
 
@@ -99,6 +102,12 @@ class Postgres:
         with psycopg.connect(self.url) as connection:
             connection.execute("delete from dbos.workflow_status where parent_workflow_id is not null")
 
+    def forget_value(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(
+                "update dbos.workflow_events set value = json_build_array(value::json -> 0, 'lost')::text"
+            )
+
     def forget_attributes(self) -> None:
         with psycopg.connect(self.url) as connection:
             connection.execute("update dbos.workflow_status set attributes = null")
@@ -146,6 +155,10 @@ class Sqlite:
     def forget_children(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:
             connection.execute("delete from workflow_status where parent_workflow_id is not null")
+
+    def forget_value(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("update workflow_events set value = json_array(json_extract(value, '$[0]'), 'lost')")
 
     def forget_attributes(self) -> None:
         with closing(sqlite3.connect(self._path)) as connection, connection:

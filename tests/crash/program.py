@@ -70,19 +70,6 @@ async def effect_async(step: int, attempt: int) -> str:
     return effect(step, attempt)
 
 
-def read_event() -> list[str]:
-    """Return what the workflow's event holds."""
-    with durust.DurableClient() as client:
-        values: list[str] = client.get_events(ID)["values"]
-    return values
-
-
-def read_stream() -> list[str]:
-    """Return what the workflow's stream holds."""
-    with durust.DurableClient() as client:
-        return client.get_streams(ID)["values"]
-
-
 def read_messages() -> list[str]:
     """Return what was sent to the workflow."""
     with durust.DurableClient() as client:
@@ -155,7 +142,7 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
         ctx.sleep(SLEEP_SECONDS)
     if kind == "event":
         ctx.set_event("values", values)
-        values = ctx.step("read", read_event, type=list[str])
+        values = ctx.get_event(ID, "values", type=list[str])
     if kind == "send":
         for value in values:
             ctx.send(ID, value)
@@ -174,7 +161,7 @@ def job(ctx: durust.SyncDurableContext, kind: str) -> list[str]:
         for value in values:
             ctx.write_stream("values", value)
         ctx.close_stream("values")
-        values = ctx.step("read", read_stream, type=list[str])
+        values = list(ctx.read_stream(ID, "values", type=str))
     if leaving.is_set():
         lull.set()
         clock.pause(LULL_SECONDS)
@@ -195,7 +182,7 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
         await ctx.sleep(SLEEP_SECONDS)
     if kind == "event":
         await ctx.set_event("values", values)
-        values = await ctx.step("read", read_event, type=list[str])
+        values = await ctx.get_event(ID, "values", type=list[str])
     if kind == "send":
         for value in values:
             await ctx.send(ID, value)
@@ -214,7 +201,7 @@ async def job_async(ctx: durust.DurableContext, kind: str) -> list[str]:
         for value in values:
             await ctx.write_stream("values", value)
         await ctx.close_stream("values")
-        values = await ctx.step("read", read_stream, type=list[str])
+        values = [value async for value in ctx.read_stream(ID, "values", type=str)]
     if leaving.is_set():
         lull.set()
         await asyncio.sleep(LULL_SECONDS)

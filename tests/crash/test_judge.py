@@ -62,6 +62,19 @@ def test_an_effect_that_is_repeated_unexpectedly_is_noticed(stage: Stage, kind: 
 
 @pytest.mark.parametrize("colour", ["async", "sync"])
 @pytest.mark.parametrize("kind", DATABASES)
+def test_a_value_that_an_event_loses_is_noticed(stage: Stage, kind: str, colour: str) -> None:
+    scenario = SCENARIOS["event"]
+    stage.kill(scenario, "sql.set_events.after", 1)
+    stage.database.forget_value()
+
+    stage.finish(scenario)
+
+    [fault] = stage.faults()
+    assert fault.startswith("the result")
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+@pytest.mark.parametrize("kind", DATABASES)
 def test_a_value_that_stands_twice_in_a_stream_is_noticed(stage: Stage, kind: str, colour: str) -> None:
     scenario = SCENARIOS["stream"]
     stage.kill(scenario, "sql.append_streams.after", 2)
