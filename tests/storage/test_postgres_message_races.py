@@ -8,7 +8,10 @@ from psycopg.errors import DeadlockDetected, ForeignKeyViolation
 
 from durust.model.message_writes import ReceiveMessage
 from durust.model.records import Claimed
-from durust.model.writes import Missing, Nothing, Recorded
+from durust.model.status import Status
+from durust.model.waits import MESSAGE, NULL_TOPIC
+from durust.model.wakes import wakes_of
+from durust.model.writes import Missing, Nothing, ParkWorkflow, Recorded, Wait
 from durust.storage import columns, message_columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
@@ -23,6 +26,7 @@ from tests.conformance.builders import (
     receive,
     record_send,
     record_step,
+    row_of,
     send,
 )
 from tests.storage.races import Race, cut
@@ -253,3 +257,46 @@ def test_a_run_that_ends_in_the_batch_that_it_is_sent_to_keeps_the_message(provi
 
     assert outcomes == [Recorded(), Recorded()]
     assert left(provider) == ["1"]
+
+
+@pytest.mark.covers(109)
+@pytest.mark.protocol("4.park.wakers")
+@pytest.mark.parametrize("first", ["the sender", "the receiver"])
+@SHIPPED_OR_CUT
+def test_a_message_and_the_park_of_whoever_waits_for_it_cannot_miss_each_other(
+    provider: PostgresProvider, race: Race, first: str, *, is_cut: bool
+) -> None:
+    run = make_receiver(provider)
+    parking = ParkWorkflow(run.lease, None, None, (Wait(1, MESSAGE, "a", NULL_TOPIC),))
+    sent = send(letter("a"))
+    held = cut(SQL.send_messages.sql, HOLD_TARGET, LOOSE_TARGET) if is_cut else SQL.send_messages.sql
+    calls = {
+        "the sender": [
+            (held, message_columns.send_messages([sent])),
+            (SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(sent))),
+        ],
+        "the receiver": [
+            (SQL.park_workflows.sql, columns.park_workflows([parking])),
+            (SQL.wake_parked.sql, columns.wake_parked([parking])),
+        ],
+    }
+    [(second, later)] = [(name, each) for name, each in calls.items() if name != first]
+    one, other = race.actor(first), race.actor(second)
+
+    one.do("begin")
+    other.do("begin")
+    for call in calls[first]:
+        one.do(*call)
+    waiting = other.start(*later[0])
+    has_waited = race.until_settled(other, waiting)
+    if has_waited:
+        one.do("commit")
+        waiting.result()
+    other.do(*later[1])
+    if not has_waited:
+        one.do("commit")
+    other.do("commit")
+
+    # Cut, neither sees the other: the message is there, and the run waits for it until a sweep comes by.
+    assert has_waited is not is_cut
+    assert row_of(provider, "a").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
