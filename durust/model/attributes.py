@@ -93,6 +93,11 @@ def merge(standing: str | None, patch: str) -> str | None:
     return json.dumps(merged, ensure_ascii=False, separators=(",", ":")) if merged else None
 
 
+def both(patch: str, other: str) -> str:
+    """Return the patch that does what *patch* does, and then *other*."""
+    return json.dumps(json.loads(patch) | json.loads(other), ensure_ascii=False, separators=(",", ":"))
+
+
 def contains(text: str | None, wanted: str) -> bool:
     """Tell whether one JSON value holds another, as the `@>` of Postgres does.
 

@@ -743,7 +743,7 @@ _KINDS: dict[type, _Kind] = {
         read=_by_place,
     ),
     SetAttributes: _Kind(
-        key=lambda write: write.workflow_id,
+        key=None,
         calls=lambda writes: [Call(SQL.set_attributes, columns.set_attributes(writes))],
         read=_marked,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from durust.model.attribute_writes import RecordAttributes, SetAttributes
+from durust.model.attributes import both
 from durust.model.counts import CountQuery, StepQuery
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
 from durust.model.message_writes import ReceiveMessage, RecordSend
@@ -253,8 +254,12 @@ def record_sleeps(writes: Sequence[RecordSleep]) -> Params:
 
 
 def set_attributes(writes: Sequence[SetAttributes]) -> Params:
-    """Return the columns of attributes that somebody gives to workflows."""
-    return {"ids": texts(write.workflow_id for write in writes), "patches": texts(write.patch for write in writes)}
+    """Return the columns of attributes that somebody gives to workflows, those of one workflow together."""
+    patches: dict[str, str] = {}
+    for write in writes:
+        known = patches.get(write.workflow_id)
+        patches[write.workflow_id] = write.patch if known is None else both(known, write.patch)
+    return {"ids": texts(patches), "patches": texts(patches.values())}
 
 
 def assume_roles(writes: Sequence[AssumeRole]) -> Params:

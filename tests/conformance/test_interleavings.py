@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 
 from durust import clock
+from durust.model.attribute_writes import RecordAttributes, SetAttributes
 from durust.model.filters import ExecutorQuery, ListFilter
 from durust.model.message_writes import Letter, ReceiveMessage, RecordSend
 from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.writes import (
     AdoptWorkflows,
+    AssumeRole,
     Beat,
     CancelWorkflow,
     DeleteQueue,
@@ -80,6 +83,7 @@ BLOCKS, WALKS_IN_BLOCK = 10, 20
 OPERATIONS_IN_WALK = 30
 BATCH_MAX = 8
 MAIL_MAX = 3
+MARKS_MAX = 2
 QUEUES = ("one", "two")
 NAMES = ("ship", "bill")
 
@@ -112,6 +116,7 @@ class Walk:
         self.random = random.Random(self.seed)
         # Apart, so that what else a walk does is not changed by its messages.
         self.postal = random.Random(-self.seed)
+        self.marking = random.Random(f"attributes {self.seed}")
         self.app = f"app {self.seed}"
 
     def run(self) -> None:
@@ -137,13 +142,17 @@ class Walk:
         # Of writes that contend for one place, or for one row's end, which comes first is a provider's choice.
         firsts: dict[object, tuple[Write, Write]] = {}
         pairs = [
-            pair for number, pair in enumerate(made) if firsts.setdefault(contended(pair[0], number), pair) == pair
+            pair for number, pair in enumerate(made) if firsts.setdefault(contended(pair[0], number), pair) is pair
         ]
         if self.random.random() < 0.2:
             again = pairs[: self.random.randint(1, len(pairs))]
             # A repeated drain may be judged before a retirement of its batch or after it; a repeated start, before an
             # end that frees its deduplication id or after it.
             pairs += [(replace(a), replace(b)) for a, b in again if not is_torn(a)]
+        # Behind all others, so that these are the same with them and without.
+        for number in range(self.marking.randint(0, MARKS_MAX)):
+            mark = self.marking.choice(self.marks())()
+            pairs += [mark] if firsts.setdefault(contended(mark[0], -1 - number), mark) is mark else []
         self.trace.append(f"commit {[model for model, _ in pairs]}")
         moving = moved_by([write for write, _ in pairs])
         answers = [
@@ -317,6 +326,29 @@ class Walk:
         )
         return self.pair(lambda lease: StartChild(lease, after, place, begun, 1_000 + place, 2_000 + place))
 
+    def marks(self) -> list[Any]:
+        return [self.giving, *([self.giving_by_a_run, self.assuming] if self.leases else [])]
+
+    def giving(self) -> tuple[Write, Write]:
+        write = SetAttributes(self.marking.choice((*self.workflows, f"{self.seed}-nobody")), self.patch())
+        return write, write
+
+    def giving_by_a_run(self) -> tuple[Write, Write]:
+        # At places of their own, because of two in a batch the second may come after the batch's other writes.
+        place, patch = self.marking.randint(20, 24), self.patch()
+        return self.marked(lambda lease: RecordAttributes(lease, None, place, patch, 1, 2))
+
+    def assuming(self) -> tuple[Write, Write]:
+        return self.marked(lambda lease: AssumeRole(lease, "admin"))
+
+    def patch(self) -> str:
+        names = self.marking.sample("abc", self.marking.randint(0, 2))
+        return json.dumps({name: self.marking.choice((None, None, 1, "x", {"a": None})) for name in names})
+
+    def marked(self, make: Any) -> tuple[Write, Write]:
+        leases = self.marking.choice(self.leases)
+        return make(leases[0]), make(leases[1])
+
     def ending(self) -> tuple[Write, Write]:
         after = self.random.choice((None, None, None, 7))
         until = self.random.choice((1, 9_000_000_000_000))
@@ -370,6 +402,7 @@ class Walk:
                         now_ms=0,
                         left_ms=claimed.left_ms and claimed.left_ms > 0,
                         deadline_ms=claimed.deadline_ms and 1,
+                        attributes=sorted_text(claimed.attributes),
                         history=(),
                     ),
                     [self.step(side, step) for step in claimed.history],
@@ -517,7 +550,8 @@ class Walk:
                 "deadline_ms",
             )
         }
-        return replace(row, token=side.label(row.token), **times)  # type: ignore[arg-type]  # columns by name
+        attributes = sorted_text(row.attributes)
+        return replace(row, token=side.label(row.token), attributes=attributes, **times)  # type: ignore[arg-type]  # columns by name
 
     def step(self, side: Side, step: Checkpoint) -> Checkpoint:
         if step.name == "DBOS.sleep":
@@ -526,7 +560,23 @@ class Walk:
 
 
 ALL = frozenset({"every workflow"})
-_MOVING = FinishWorkflow | ParkWorkflow | HandBack | SetDelay | ExpireWorkflow | CancelWorkflow | ResumeWorkflow
+_MOVING = (
+    FinishWorkflow
+    | ParkWorkflow
+    | HandBack
+    | SetDelay
+    | ExpireWorkflow
+    | CancelWorkflow
+    | ResumeWorkflow
+    | SetAttributes
+    | RecordAttributes
+    | AssumeRole
+)
+
+
+def sorted_text(attributes: str | None) -> str | None:
+    """Return attributes in one form, because Postgres writes them in its own."""
+    return attributes and json.dumps(json.loads(attributes), sort_keys=True)
 
 
 def id_of(write: Write) -> str | None:
@@ -547,6 +597,10 @@ def contended(write: Write, number: int) -> object:
             return "queue", write.name
         case RecordStep() | RecordSleep() | RecordSend() | StartChild():
             return write.lease.workflow_id, write.place
+        case RecordAttributes():
+            return "attributes", write.lease.workflow_id
+        case AssumeRole():
+            return "role", write.lease.workflow_id
         case ReceiveMessage():
             return "receive", write.lease.workflow_id
         case FinishWorkflow() | ParkWorkflow() | HandBack() | ExpireWorkflow():
