@@ -514,7 +514,9 @@ class Walk:
         Where the batch itself moves the row, a provider may explain a refusal by what stood before that or after.
         """
         match outcome:
-            case Fenced() | Unexpired() | Diverged() | HistoryLost() if is_moving:
+            case Fenced() | Unexpired() | Diverged() | HistoryLost() | Nothing() | Missing(workflow_id=str()) if (
+                is_moving
+            ):
                 return "refused"
             case Existing() if is_moving and isinstance(write, StartChild):
                 return "refused"
