@@ -61,13 +61,13 @@ class Claimer(Service):
 
     def run_once(self) -> Seconds | None:
         """Claim once and start what came."""
-        if not self._trusted():
-            return self._settings.beat_seconds / 4
         # Before the look at the slots: one that is freed from here on wakes the next round.
         self._is_hungry = True
         with self.mutex:
             if self._stopping:
                 return None
+            if not self._trusted():
+                return self._settings.beat_seconds / 4
             claimed = self._claim()
             if claimed is None:
                 return self._settings.idle_poll_seconds

@@ -199,8 +199,9 @@ def test_an_engine_that_does_not_trust_its_lease_claims_nothing(stage: Stage, bl
     engine.launch()
     blocked.released.set()
     keeper, claimer = parts(engine)._own_lease, parts(engine).claimer
-    # The last beat was sent a lease ago, less the margin.
-    keeper.renewed(clock.boottime() - 2 * NEVER_SECONDS + engine._settings.lease_margin_seconds)
+    # Not amid a claim, which may have found the lease good. The last beat was sent a lease ago, less the margin.
+    with claimer.mutex:
+        keeper.renewed(clock.boottime() - 2 * NEVER_SECONDS + engine._settings.lease_margin_seconds)
     stage.commit(queued("a"))
 
     claimer.run_once()
