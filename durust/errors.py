@@ -287,7 +287,7 @@ class StreamTimedOut(DurustError, TimeoutError):
     def __str__(self) -> str:
         return (
             f"stream {self.key!r} of workflow {self.workflow_id} brought no value at offset {self.offset} within "
-            f"{self.seconds:g} s"
+            f"{self.seconds} s"
         )
 
 

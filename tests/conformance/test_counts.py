@@ -115,7 +115,7 @@ def test_how_long_they_took_stands_beside_what_has_ended(provider: StateProvider
         (lambda: StepQuery(limit=-1), "limit=-1"),
         (lambda: StepQuery(completed_from=3), "completed_from=3"),  # type: ignore[arg-type]  # that it is none
     ],
-    ids=str,
+    ids=["a group", "a bucket", "a cursor", "a limit", "an instant"],
 )
 def test_a_count_that_cannot_be_meant_is_refused_by_its_name(make: Any, says: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
