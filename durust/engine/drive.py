@@ -315,7 +315,9 @@ class AwaitingDriver:
                 timer.cancel()
             for one, future in watched.items():
                 self._ground.abandon(one, future)
-        ended = await self._ground.in_thread(lambda: self._ground.look(what))
+        ended = await self._unless_cut(self._ground.in_thread(lambda: self._ground.look(what)), turn)
+        if isinstance(ended, Cut):
+            return ended
         if isinstance(ended, Raised):
             raise ended.error
         return first_found(what, ended.value)
