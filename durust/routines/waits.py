@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from durust.codec import Codec
 from durust.errors import SerializationError, StepCancelled
+from durust.model.validity import SECONDS_MAX
 from durust.model.writes import RecordSleep, RecordStep, Refused
 from durust.routines.effects import Commit, Cut, Raised, Returned, Routine, Sleep, StepEnd
 from durust.routines.replay import CUT_NAME, SLEEP_NAME, TIMEOUT_NAME
@@ -48,7 +49,7 @@ def sleep(run: Run, place: int, seconds: float) -> Routine[StepEnd]:
 def fix_timeout(run: Run, place: int, seconds: float | None) -> Routine[int | None]:
     """Return the instant, in milliseconds, at which the wait of the place before is given up, once it is recorded.
 
-    None for a wait without a timeout, which leaves its place empty.
+    None for a wait without a timeout, which leaves its place empty. One of ages waits for as long as can be written.
     """
     if seconds is None:
         return None
@@ -61,7 +62,7 @@ def fix_timeout(run: Run, place: int, seconds: float | None) -> Routine[int | No
                 after=run.after,
                 place=place,
                 name=TIMEOUT_NAME,
-                seconds=seconds,
+                seconds=min(seconds, SECONDS_MAX),
                 not_before_ms=run.passed[0],
             )
         )

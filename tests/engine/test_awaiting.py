@@ -188,3 +188,18 @@ def test_a_drain_sets_waiters_aside(stage: Stage, paint: Paint) -> None:
 
     assert stage.row(handle).status is Status.DELAYED
     assert stage.row(handle).attempts == 0
+
+
+def test_a_timeout_of_ages_is_no_divergence(stage: Stage, paint: Paint) -> None:
+    @paint
+    def waiter(ctx: Any) -> Any:
+        message = yield ctx.recv(timeout=1e300)
+        return [message, (yield result_of(ctx, "gate", 1e12))]
+
+    engine = stage.launch(waiter)
+    handle = engine.run_workflow("waiter")
+    eventually(lambda: stage.row(handle).status is Status.DELAYED)
+    make_gate(stage)()
+    engine.send(handle.id, "here")
+
+    assert handle.get_result(PATIENCE) == ["here", ["SUCCESS", "through"]]
