@@ -312,7 +312,7 @@ def _park(transaction: Transaction, write: ParkWorkflow) -> Outcome:
         }
         transaction.change(SQL.store_waits, values)
     # What is waited for may have come before the run was set aside.
-    if transaction.rows(SQL.find_arrived, {"id": workflow_id, "app": None, "names": None, "limit": 1}):
+    if transaction.rows(SQL.has_arrived, {"id": workflow_id}):
         wake(transaction, workflow_id)
     return Recorded()
 

@@ -138,7 +138,7 @@ def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
     due = transaction.rows(SQL.queue_due, scope)
     for workflow_id, *_ in (*late, *due):
         transaction.change(SQL.forget_waits, {"id": workflow_id})
-    arrived = transaction.rows(SQL.find_arrived, scope | {"id": None})
+    arrived = transaction.rows(SQL.find_arrived, scope)
     woken = [row for (workflow_id,) in arrived for row in wake(transaction, workflow_id)]
     reap_limit = min(request.limit, REAP_LIMIT)
     reaped: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ OWN = {
     "data_version",
     "find_attributes",
     "find_arrived",
+    "has_arrived",
     "find_candidates",
     "find_claimable",
     "find_debounce",
@@ -147,6 +148,13 @@ def test_a_claim_walks_its_index_in_order(connection: sqlite3.Connection) -> Non
 
     assert any("durust_claim_order" in step for step in steps)
     assert not any("TEMP B-TREE" in step for step in steps)
+
+
+def test_a_park_looks_at_its_own_waits_only(connection: sqlite3.Connection) -> None:
+    steps = plan(connection, SQL.has_arrived, id="a")
+
+    assert any(re.match(r"SEARCH v .*\(workflow_id=\?\)", step) for step in steps)
+    assert not any(step.startswith("SCAN") for step in steps)
 
 
 @pytest.mark.parametrize("statement", [SQL.find_partition_candidates, SQL.list_partitions], ids=lambda each: each.name)

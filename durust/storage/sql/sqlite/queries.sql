@@ -801,15 +801,8 @@ select o.workflow_uuid, o.function_id, o.function_name, o.output, o.error, o.ser
  where o.workflow_uuid in (select i.value from json_each(:ids) i)
  order by o.workflow_uuid, coalesce(o.completed_at_epoch_ms, 0), o.function_id
 
--- name: find_arrived
--- The parked runs for whom something has come: one of them, or all.
-select distinct v.workflow_id
-  from durust_waits v
-  join workflow_status w on w.workflow_uuid = v.workflow_id
- where v.kind <> 'sleep' and w.status = 'DELAYED' and (:id is null or v.workflow_id = :id)
-   and (:app is null or w.application_name = :app
-        or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
-   and case v.kind
+-- part: what_arrived
+       case v.kind
        when 'message' then exists (
            select 1 from notifications n
             where n.destination_uuid = v.target and n.topic = v.key and n.consumed = 0)
@@ -825,6 +818,25 @@ select distinct v.workflow_id
                 where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING'))
        else 0
        end
+
+-- name: has_arrived
+-- Whether something has come for a run that parks.
+select 1
+  from durust_waits v
+ where v.workflow_id = :id and
+-- use: what_arrived
+ limit 1
+
+-- name: find_arrived
+-- The parked runs for whom something has come.
+select distinct v.workflow_id
+  from durust_waits v
+  join workflow_status w on w.workflow_uuid = v.workflow_id
+ where v.kind <> 'sleep' and w.status = 'DELAYED'
+   and (w.application_name = :app
+        or (w.application_name is null and w.name in (select n.value from json_each(:names) n)))
+   and
+-- use: what_arrived
  limit :limit
 
 -- name: find_waiters
