@@ -32,6 +32,8 @@ _LEVELS = {
 # What a function's own error means: the connection is gone, or two transactions met and this one is to go again. Its
 # other errors are its own, such as that of a lock for which it said that it does not wait.
 _LOST, _CONFLICT = ("08", "57P", "25P03"), "40"
+# What a function has set for its session by `set`, which outlives its transaction.
+_RESET = b"reset session authorization; reset all"
 # What may stand before the first word of a statement, and the words that end a transaction.
 _ENDS = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
@@ -130,6 +132,9 @@ class PostgresSession:
                 connection.rollback()
         if connection.info.transaction_status != pq.TransactionStatus.IDLE:
             # Interrupted in the middle, or lost: closing rolls back too.
+            connection.close()
+        elif connection.pgconn.exec_(_RESET).status != pq.ExecStatus.COMMAND_OK:
+            # Nobody knows what the next one would find set.
             connection.close()
 
     def run(self, call: Call) -> list[Row]:

@@ -427,3 +427,21 @@ def test_transactions_and_steps_at_once_replay_in_the_order_in_which_they_came_b
     assert len(result) == len(set(result)) == 15
     assert sorted(notes(lines)) == sorted(text for text in result if (int(text[0]) + int(text[2])) % 2)
     assert set(stage.names("one").values()) == set(result)
+
+
+def test_what_a_function_sets_for_its_session_is_gone_for_the_next(stage: Stage) -> None:
+    def change(connection: Any) -> None:
+        connection.execute("set search_path = pg_temp")
+        connection.execute("set statement_timeout = 7777")
+
+    def look(connection: Any) -> list[str]:
+        return [connection.execute(f"show {name}").fetchone()[0] for name in ("search_path", "statement_timeout")]
+
+    def order(ctx: Any) -> Any:
+        before = ctx.transaction(look)
+        ctx.transaction(change)
+        return [before, ctx.transaction(look)]
+
+    before, behind = stage.launch(order).start("order")
+
+    assert behind == before
