@@ -98,9 +98,15 @@ class _Kind:
     read: Callable[[Group, Results], Answers]
 
 
-def commit(run: Run, writes: Sequence[Write]) -> list[Outcome]:
+# The advisory lock of batches that met others in a deadlock: a number that nothing else uses.
+TURNS_LOCK = 0x6475727573747472
+
+
+def commit(run: Run, writes: Sequence[Write], *, in_turn: bool = False) -> list[Outcome]:
     """Send *writes* through *run*, each of whose calls is one transaction, and return their outcomes.
 
+    With *in_turn* it goes when no other such batch is under way: for one that has met others in a deadlock, and would
+    meet them again.
     Raises what *run* raises, and `ProviderUnavailable` for writes that the bound leaves unanswered.
     """
     answers: Answers = {}
@@ -108,7 +114,7 @@ def commit(run: Run, writes: Sequence[Write]) -> list[Outcome]:
     if not open_writes:
         return []
     for _ in range(ROUNDS_MAX):
-        answers |= _send(run, open_writes)
+        answers |= _send(run, open_writes, in_turn=in_turn)
         unanswered = [(index, write) for index, write in open_writes if index not in answers]
         answers |= _classify(run, unanswered)
         open_writes = [(index, write) for index, write in unanswered if index not in answers]
@@ -141,11 +147,12 @@ def explain_step(write: RecordStep, row: Row) -> Outcome | None:
     return _explain(write, row)
 
 
-def _send(run: Run, open_writes: Group) -> Answers:
+def _send(run: Run, open_writes: Group, *, in_turn: bool) -> Answers:
     """Send the first write of each key in one transaction, and answer those that the statements answer."""
     groups = [(_KINDS[kind], group) for kind, group in _groups(open_writes)]
     calls = [kind.calls([write for _, write in group]) for kind, group in groups]
-    locks = _locks([write for _, group in groups for _, write in group])
+    locks = [Call(SQL.take_turn, {"lock": TURNS_LOCK})] if in_turn else []
+    locks += _locks([write for _, group in groups for _, write in group])
     wakes = [wake for _, group in groups for _, write in group for wake in wakes_of(write)]
     # Wakes come last, in a snapshot of their own.
     last = [Call(SQL.wake_waiters, columns.wake_waiters(wakes), is_hot=True)] if wakes else []

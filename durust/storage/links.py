@@ -48,6 +48,10 @@ class Transient(Exception):
     """The transaction was rolled back for a reason that passes: sending it again is right."""
 
 
+class Deadlock(Transient):
+    """Two transactions waited for each other, and this one was given up."""
+
+
 class Lost(Transient):
     """The connection is gone, and nobody knows whether the transaction committed."""
 
@@ -67,6 +71,7 @@ _TRANSIENT = (
     "55P03",  # A lock was not to be had within lock_timeout.
     "57014",  # Cancelled, by statement_timeout or by an operator.
 )
+_DEADLOCK = "40P01"
 _LOST = (
     "08",  # The connection failed.
     "57P",  # The server shuts down, crashed, is starting up, or ended this session.
@@ -89,6 +94,8 @@ def fault(provider: str, sqlstate: str | None, message: str) -> Exception:
     """Return the error that a failed statement means; without a state it was the connection that failed."""
     if sqlstate is None or sqlstate.startswith(_LOST):
         return Lost(message)
+    if sqlstate == _DEADLOCK:
+        return Deadlock(message)
     if sqlstate.startswith(_TRANSIENT):
         return Transient(message)
     if sqlstate.startswith(_BAD_DATA):

@@ -8,7 +8,7 @@ from durust.model.validity import refusal
 from durust.model.writes import Outcome, RecordStep, Refused, Write
 from durust.storage import batch
 from durust.storage.halves import by_halves, is_too_large
-from durust.storage.links import BadData, Call, Link, Row
+from durust.storage.links import BadData, Call, Deadlock, Link, Row
 from durust.storage.pool import persist
 
 
@@ -28,8 +28,19 @@ class BatchWriter:
     def _commit(self, writes: Sequence[Write]) -> list[Outcome]:
         if is_too_large(writes):
             return by_halves(self._commit, writes)
+        in_turn = False
+
+        def once() -> list[Outcome]:
+            nonlocal in_turn
+            try:
+                return batch.commit(self._run, writes, in_turn=in_turn)
+            except Deadlock:
+                # Those that met lock rows in orders of their own, and would meet again.
+                in_turn = True
+                raise
+
         try:
-            return persist(self._name, lambda: batch.commit(self._run, writes))
+            return persist(self._name, once)
         except BadData as error:
             if len(writes) == 1:
                 return [Refused(str(error))]

@@ -53,7 +53,12 @@ async def hang() -> None:
     import asyncio
     await asyncio.Event().wait()
 """
-COMMAND = "from durust.supervisor.cli import main; main()"
+# Whoever runs the tests in the background has interrupts ignored, and a process inherits that.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from durust.supervisor.cli import main; main()
+"""
 ORDER = {"customer": "ada", "cents": 3}
 
 

@@ -174,7 +174,9 @@ def test_who_is_waited_for_stays(provider: StateProvider, rewrite: Rewrite) -> N
     make_ended(provider, rewrite, "awaited", hours_ago=1)
     waiting = make_claimed(provider, "waiting")
     until_ms = clock.now_ms() + HOUR_MS
-    commit(provider, ParkWorkflow(waiting.lease, None, until_ms, (Wait(1, "result", "awaited", until_ms=until_ms),)))
+    commit(
+        provider, ParkWorkflow(waiting.lease, None, until_ms, (Wait(1, "event", "awaited", "news", until_ms=until_ms),))
+    )
 
     assert purge(provider, age=0.0, keep=0) == Purged()
     assert ids(provider) == ["awaited", "waiting"]

@@ -139,7 +139,7 @@ def test_a_running_workflow_does_not_start_another_through_the_engine(stage: Sta
     engine.launch()
 
     for inside in (True, False):
-        with pytest.raises(InvalidArgument, match="cannot start another"):
+        with pytest.raises(InvalidArgument, match="starts another one in its body"):
             engine.start("parent", inside)
 
 

@@ -18,7 +18,7 @@ from durust.model.status import Status
 from durust.model.writes import Recorded, Refused, Write
 from durust.storage import columns, halves, pool, postgres
 from durust.storage.batch import SQL
-from durust.storage.links import BadData, Call, Lost, Row, Transient, fault
+from durust.storage.links import BadData, Call, Deadlock, Lost, Row, Transient, fault
 from durust.storage.postgres import Address, PostgresLink, PostgresProvider
 from durust.storage.provider import Hint, Writer
 from tests.conformance.builders import (
@@ -323,7 +323,7 @@ def test_each_statement_has_failpoints_around_its_transaction(
         ("57P01", Lost),
         ("08006", Lost),
         ("25P03", Lost),
-        ("40P01", Transient),
+        ("40P01", Deadlock),
         ("40001", Transient),
         ("55P03", Transient),
         ("53300", Transient),

@@ -864,6 +864,10 @@ select r.workflow_uuid, r.function_id, false from recorded r
  union all
 select j.id, j.place, true from judged j where j.is_closed and j.text is not null
 
+-- name: take_turn
+-- Before anything else is locked, so nobody who waits here is waited for.
+select pg_advisory_xact_lock(%(lock)s::bigint)
+
 -- name: lock_workflows
 -- First statement of a batch that touches rows of others as well: all that it knows of, in the order of their ids, so
 -- that two such batches wait for each other and never in a circle.
