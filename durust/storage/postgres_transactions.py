@@ -116,10 +116,7 @@ class PostgresSession:
                 self.run(Call(SQL.mark_transaction, {"mark": mark}))
             connection.lent_by = self.name
             yield mark
-        except BaseException:
-            self._take_back()
-            raise
-        else:
+        finally:
             self._take_back()
 
     def _take_back(self) -> None:

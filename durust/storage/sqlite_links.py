@@ -163,6 +163,7 @@ class SqliteLink:
             if self._connection.in_transaction:
                 self._execute(self._connection.execute, SQL.commit_write.sql, {})
         except BaseException:
+            # An interrupt too: whatever ends this must not leave the one write lock held.
             if self.is_open and self._connection.in_transaction:
                 self._connection.rollback()
             raise

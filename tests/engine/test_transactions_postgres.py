@@ -274,6 +274,7 @@ def test_a_transaction_that_its_own_body_cancels_stands_and_replays_so(stage: St
         async def take() -> None:
             try:
                 came.append(await ctx.transaction(slow))
+                # Nothing is waited for: here the body gives its late cancellation the place to arrive.
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 came.append("cancelled")
