@@ -1178,6 +1178,26 @@ with target as materialized (
 )
 select set_config('durust.busy', coalesce((select json_agg(b.target)::text from busy b), '[]'), true)
 
+-- part: what_arrived
+           case v.kind
+           when 'message' then
+               (select 1 from dbos.notifications n
+                 where n.destination_uuid = v.target and n.topic = v.key and not n.consumed
+                 limit 1) is not null
+           when 'event' then
+               (select 1 from dbos.workflow_events e where e.workflow_uuid = v.target and e.key = v.key) is not null
+           when 'result' then
+               (select 1 from dbos.workflow_status s
+                 where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+           when 'stream' then
+               (select 1 from dbos.streams t
+                 where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at
+                 limit 1) is not null
+               or (select 1 from dbos.workflow_status s
+                    where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
+           else false
+           end
+
 -- name: wake_parked
 -- Third of three statements: queues at once what was due already when it parked, or what had come.
 with pick as materialized (
@@ -1193,27 +1213,9 @@ with pick as materialized (
                             select b.target
                               from json_array_elements_text(
                                    coalesce(nullif(current_setting('durust.busy', true), ''), '[]')::json) b(target))
-                        or case v.kind
-                           when 'message' then
-                               (select 1 from dbos.notifications n
-                                 where n.destination_uuid = v.target and n.topic = v.key and not n.consumed
-                                 limit 1) is not null
-                           when 'event' then
-                               (select 1 from dbos.workflow_events e
-                                 where e.workflow_uuid = v.target and e.key = v.key) is not null
-                           when 'result' then
-                               (select 1 from dbos.workflow_status s
-                                 where s.workflow_uuid = v.target
-                                   and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
-                           when 'stream' then
-                               (select 1 from dbos.streams t
-                                 where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at
-                                 limit 1) is not null
-                               or (select 1 from dbos.workflow_status s
-                                    where s.workflow_uuid = v.target
-                                      and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
-                           else false
-                           end)))
+                        or
+-- use: what_arrived
+                   )))
      order by w.workflow_uuid
        for update skip locked
 ), forgotten as (
@@ -2185,24 +2187,8 @@ with arrived as materialized (
            offset 0) w
      where v.kind <> 'sleep' and w.status = 'DELAYED'
        and (w.application_name = %(app)s or (w.application_name is null and w.name = any(%(names)s::text[])))
-       and case v.kind
-           when 'message' then
-               (select 1 from dbos.notifications n
-                 where n.destination_uuid = v.target and n.topic = v.key and not n.consumed
-                 limit 1) is not null
-           when 'event' then
-               (select 1 from dbos.workflow_events e where e.workflow_uuid = v.target and e.key = v.key) is not null
-           when 'result' then
-               (select 1 from dbos.workflow_status s
-                 where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
-           when 'stream' then
-               (select 1 from dbos.streams t
-                 where t.workflow_uuid = v.target and t.key = v.key and t."offset" >= v.at
-                 limit 1) is not null
-               or (select 1 from dbos.workflow_status s
-                    where s.workflow_uuid = v.target and s.status in ('DELAYED', 'ENQUEUED', 'PENDING')) is null
-           else false
-           end
+       and
+-- use: what_arrived
 ), pick as materialized (
     select w.workflow_uuid
       from (select a.workflow_id from arrived a order by a.workflow_id limit %(limit)s) a
