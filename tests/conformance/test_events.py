@@ -51,6 +51,7 @@ def test_the_last_value_of_a_key_stands(provider: StateProvider) -> None:
     assert texts == {"other": '"3"', "progress": '"2"'}
 
 
+@pytest.mark.protocol("4.checkpoints.events")
 @pytest.mark.parametrize("batches", [1, 2])
 @pytest.mark.parametrize("places", [(1, 2), (2, 1)])
 def test_of_two_values_that_of_the_higher_place_stands(
@@ -95,6 +96,7 @@ def test_an_event_that_is_sent_twice_stands_once(provider: StateProvider, times:
     assert len(history(provider, claimed.lease.workflow_id)) == 1
 
 
+@pytest.mark.protocol("4.checkpoints.events")
 def test_an_event_that_is_sent_again_does_not_come_back_over_a_later_one(provider: StateProvider) -> None:
     claimed = make_claimed(provider, by="first")
     write = set_event(claimed, 1)

@@ -158,6 +158,7 @@ def test_a_value_whose_predecessor_is_gone_does_not_stand(provider: StateProvide
     assert len(texts(provider, claimed.lease.workflow_id)) == is_closed
 
 
+@pytest.mark.protocol("4.checkpoints.streams")
 @pytest.mark.parametrize("times", ["in two commits", "in one"])
 def test_a_value_that_is_sent_twice_stands_once(provider: StateProvider, times: str) -> None:
     claimed = make_claimed(provider)

@@ -154,6 +154,7 @@ def test_the_event_of_a_workflow_that_a_park_has_not_seen_is_not_missed(
     assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
 
 
+@pytest.mark.protocol("4.checkpoints.streams")
 def test_a_batch_that_is_sent_again_beside_itself_appends_once(provider: PostgresProvider, race: Race) -> None:
     target = make_claimed(provider, "target")
     first, second = race.actor("first"), race.actor("second")

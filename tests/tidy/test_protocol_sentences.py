@@ -65,7 +65,7 @@ def test_each_sentence_has_a_key_of_its_own_and_a_state() -> None:
     listed = sentences()
 
     assert len({sentence.key for sentence in listed}) == len(listed)
-    assert {sentence.state for sentence in listed} == {"stands", "later", "told"}
+    assert {sentence.state for sentence in listed} <= {"stands", "later", "told"}
     assert [sentence.key for sentence in listed if not sentence.text] == []
 
 
