@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from durust.client import AsyncDurableClient, DurableClient
-from durust.context import DurableContext, SyncDurableContext
+from durust.context import DurableContext
 from durust.debouncing import Debounced, debounce
 from durust.decoding import DecodedStep, DecodedWorkflow
 from durust.decorators import Step, Workflow, step, workflow
@@ -60,6 +60,7 @@ from durust.settings import Settings
 from durust.storage.datasource import Datasource
 from durust.storage.memory import InMemoryProvider
 from durust.storage.provider import StateProvider
+from durust.sync_context import SyncDurableContext
 from durust.transactions import Transaction, TransactionOptions, transaction
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pytest
 
 from durust import DurableContext, Status, WorkflowOptions
 from durust.codec import Codec
-from durust.context import SyncDurableContext
 from durust.model.waits import Ending, Found
 from durust.routines.replay import TIMEOUT_NAME
 from durust.routines.results import RESULT_NAME, get_result
+from durust.sync_context import SyncDurableContext
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage, parts
 from tests.support.waiting import eventually
