@@ -22,6 +22,7 @@ from durust.model.records import WorkflowRow
 from durust.model.retry import duration_seconds
 from durust.model.status import Status
 from durust.model.waits import RESULT, Awaited, Ending, Found, ending_of
+from durust.storage import lent
 from durust.storage.provider import StateProvider
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class WorkflowHandle(Generic[T]):
         seconds = _patience(timeout)
         if (ended := self._look()) is not None:
             return self._read(ended)
+        self._demand_patience(seconds)
         awaited = Awaited(RESULT, self._id)
         future = self._source.watcher.watch(awaited)
         try:
@@ -104,6 +106,11 @@ class WorkflowHandle(Generic[T]):
         if not rows:
             raise WorkflowNotFound(self._id)
         return ending_of(rows[0]) if rows[0].status.is_terminal else None
+
+    def _demand_patience(self, seconds: float | None) -> None:
+        """Refuse a wait for ever of a function that keeps everybody from writing."""
+        if seconds is None:
+            lent.demand_free(self._source.provider.location)
 
     def _read(self, ending: Found) -> T:
         result: T = read_ending(self._id, ending, self._codec, self._result_type)
@@ -134,6 +141,7 @@ class AsyncWorkflowHandle(Generic[T]):
         ended = await asyncio.to_thread(handle._look)  # noqa: SLF001  the two views of one handle
         if ended is not None:
             return handle._read(ended)  # noqa: SLF001  the two views of one handle
+        handle._demand_patience(seconds)  # noqa: SLF001  the two views of one handle
         awaited = Awaited(RESULT, handle.id)
         future = handle._source.watcher.watch(awaited)  # noqa: SLF001  the two views of one handle
         try:

@@ -13,6 +13,8 @@ from durust.handle import Source
 from durust.model.names import check_name
 from durust.model.waits import EVENT, Awaited, Found, StoredValue, StreamTail
 from durust.routines.readings import Cursor, Form
+from durust.storage import lent
+from durust.storage.provider import StateProvider
 
 
 class Reader:
@@ -72,6 +74,8 @@ class Reader:
     def _wait(self, awaited: Awaited, seconds: float | None) -> Found | None:
         # Asked for first: it is where a database that cannot be served is told.
         provider, watcher = self._source.provider, self._source.watcher
+        if seconds is None and lent.is_held_here(provider.location):
+            return _look(provider, awaited)
         future = watcher.watch(awaited)
         try:
             return future.result(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
@@ -84,6 +88,8 @@ class Reader:
     async def _await(self, awaited: Awaited, seconds: float | None) -> Found | None:
         provider = await asyncio.to_thread(lambda: self._source.provider)
         watcher = self._source.watcher
+        if seconds is None and lent.is_held_here(provider.location):
+            return await asyncio.to_thread(_look, provider, awaited)
         future = watcher.watch(awaited)
         try:
             async with asyncio.timeout(seconds):
@@ -92,6 +98,14 @@ class Reader:
             return (await asyncio.to_thread(provider.values, [awaited])).get(awaited)
         finally:
             watcher.abandon(awaited, future)
+
+
+def _look(provider: StateProvider, awaited: Awaited) -> Found | None:
+    """Return what is there, for a function that keeps everybody from writing more. Raises `ProviderMisuse`."""
+    found = provider.values([awaited]).get(awaited)
+    if found is None:
+        lent.demand_free(provider.location)
+    return found
 
 
 def _value(found: Found | None, form: Form) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from durust import clock
 from durust.engine.ticket import ThreadTicket, Ticket, deliver
 from durust.errors import ProviderUnavailable
 from durust.model.writes import Outcome, Write
+from durust.storage import lent
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 
@@ -20,6 +22,9 @@ QUEUE_WRITES_MAX = 16_384
 # The first try again after the database went away, and the longest pause: work resumes within 3 s of its return.
 AWAY_PAUSE_SECONDS = 0.05
 AWAY_PAUSE_SECONDS_MAX = 1.0
+# A caller with a patience of its own waits only so long for a file that one function of this process holds all the
+# time: a thread of that function waits for itself. As long as SQLite's writers wait for each other.
+LENT_SECONDS = 10.0
 
 Committed = Callable[[Sequence[Write], Sequence[Outcome]], None]
 
@@ -32,6 +37,7 @@ class Journal:
 
     def __init__(self, provider: StateProvider, committed: Committed) -> None:
         self._writer = provider.writer()
+        self._location = provider.location
         self._committed = committed
         self._mutex = threading.Lock()
         self._room = threading.Condition(self._mutex)
@@ -73,8 +79,10 @@ class Journal:
         """Commit a write and return its outcome; a thread that finds the journal idle does it itself.
 
         Raises `ProviderUnavailable` once the journal is closed, or after *timeout_seconds*: the write may then still
-        be committed later, and may be sent again.
+        be committed later, and may be sent again. Raises `ProviderMisuse` where the caller holds what it would wait
+        for.
         """
+        lent.demand_free(self._location)
         if not self._queue and self._commit_mutex.acquire(blocking=False):
             try:
                 if not self._queue and not self._closed:
@@ -83,10 +91,7 @@ class Journal:
                 self._commit_mutex.release()
         ticket = ThreadTicket()
         self.submit_blocking(write, ticket)
-        try:
-            return ticket.wait(-1 if timeout_seconds is None else timeout_seconds)
-        except TimeoutError:
-            raise ProviderUnavailable("the database", f"no commit within {timeout_seconds:g} s") from None
+        return self._wait(ticket, timeout_seconds)
 
     def commit_all(self, writes: Sequence[Write], timeout_seconds: float) -> list[Outcome]:
         """Commit many writes and return their outcomes in order; raises like `commit`.
@@ -96,6 +101,7 @@ class Journal:
         """
         if len(writes) == 1:
             return [self.commit(writes[0], timeout_seconds)]
+        lent.demand_free(self._location)
         outcomes: list[Outcome] = []
         for begin in range(0, len(writes), BATCH_WRITES_MAX):
             tickets = []
@@ -103,11 +109,23 @@ class Journal:
                 ticket = ThreadTicket()
                 self.submit_blocking(write, ticket)
                 tickets.append(ticket)
-            try:
-                outcomes += [ticket.wait(timeout_seconds) for ticket in tickets]
-            except TimeoutError:
-                raise ProviderUnavailable("the database", f"no commit within {timeout_seconds:g} s") from None
+            outcomes += [self._wait(ticket, timeout_seconds) for ticket in tickets]
         return outcomes
+
+    def _wait(self, ticket: ThreadTicket, timeout_seconds: float | None) -> Outcome:
+        if timeout_seconds is None:
+            return ticket.wait()
+        loan = lent.current(self._location)
+        begun = clock.monotonic()
+        if loan is not None and timeout_seconds > LENT_SECONDS:
+            with suppress(TimeoutError):
+                return ticket.wait(LENT_SECONDS)
+            if lent.current(self._location) is loan:
+                raise ProviderUnavailable(self._location, f"no commit within {LENT_SECONDS:g} s: {lent.HELD}")
+        try:
+            return ticket.wait(max(0.0, begun + timeout_seconds - clock.monotonic()))
+        except TimeoutError:
+            raise ProviderUnavailable("the database", f"no commit within {timeout_seconds:g} s") from None
 
     def close(self) -> None:
         """Commit what is queued, then stop; writes that cannot be committed now fail with `ProviderUnavailable`."""
@@ -166,7 +184,8 @@ class Journal:
             try:
                 outcomes = self._writer.commit(writes)
             except ProviderUnavailable as error:
-                if self._closing.is_set() or clock.monotonic() >= deadline:
+                is_own = timeout_seconds is not None and lent.current(self._location) is not None
+                if is_own or self._closing.is_set() or clock.monotonic() >= deadline:
                     raise
                 emit("provider_away", reason=error.reason)
                 self._closing.wait(pause * (0.5 + clock.jitter() / 2))

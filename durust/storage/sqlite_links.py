@@ -14,6 +14,7 @@ from durust import clock
 from durust.errors import DurustError, ProviderMisuse, SchemaMismatch
 from durust.failpoints import failpoint
 from durust.model.attributes import contains
+from durust.storage import lent
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
 from durust.storage.sqlite_batch import SQL, Params, Transaction
 from durust.storage.statements import Statement
@@ -170,7 +171,8 @@ class SqliteLink:
         self._pass_afters()
 
     def begin_write(self) -> None:
-        """Take the one write lock."""
+        """Take the one write lock. Raises `ProviderMisuse` in a function that holds it already."""
+        lent.demand_free(self._name)
         self._execute(self._connection.execute, SQL.begin_write.sql, {})
         self._afters = []
         # Read behind the lock, so that the order of commits is the order of their times.
@@ -237,7 +239,8 @@ class SqliteLink:
                 # Inside a transaction nobody stands in the way any more; what is busy there will not pass.
                 is_over = self._connection.in_transaction or clock.monotonic() - began >= BUSY_SECONDS
                 if is_over or not isinstance(fault, Transient):
-                    raise fault from None
+                    is_held = not self._connection.in_transaction and lent.current(self._name) is not None
+                    raise (Transient(f"{error}: {lent.HELD}") if is_held else fault) from None
             clock.pause(BUSY_PAUSE_SECONDS * (0.5 + clock.jitter()))
 
     def run(self, calls: Sequence[Call], *, prepare: bool = True) -> list[list[Row]]:

@@ -12,7 +12,7 @@ from durust.failpoints import failpoint
 from durust.model.records import Lease
 from durust.model.validity import refusal
 from durust.model.writes import Diverged, Recorded, RecordStep, Refused
-from durust.storage import rows, sqlite_batch
+from durust.storage import lent, rows, sqlite_batch
 from durust.storage.links import BadData, Lost, Transient
 from durust.storage.sqlite_batch import SQL
 from durust.storage.sqlite_filters import ids
@@ -123,7 +123,8 @@ class SqliteSession(SqliteLink):
         connection.set_authorizer(self._authorize)
         connection.lent_by = self._name
         try:
-            yield
+            with lent.lend(self._name):
+                yield
         finally:
             if self.is_open:
                 self.take_back()
