@@ -6,22 +6,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from itertools import islice
-from typing import Any
 
 from durust import clock
 from durust.errors import ProviderMisuse, ProviderUnavailable
-from durust.model.copies import WorkflowCopy, order
+from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
-from durust.model.filters import (
-    FINAL,
-    ClaimRequest,
-    ExecutorQuery,
-    ListFilter,
-    PurgeRequest,
-    Scope,
-    SweepRequest,
-)
+from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
 from durust.model.records import (
     Checkpoint,
     Claims,
@@ -35,26 +25,25 @@ from durust.model.records import (
     WorkflowRow,
 )
 from durust.model.standing import Standing, StandingRequest
-from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
-from durust.model.validity import refusal
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
-from durust.model.wakes import told
-from durust.model.writes import APPLY_ORDER, INTERNAL_QUEUE, DebounceWorkflow, Outcome, Refused, Write
-from durust.storage import debounces
+from durust.model.writes import Outcome, Write
+from durust.storage import (
+    memory_batch,
+    memory_copies,
+    memory_messages,
+    memory_purges,
+    memory_sweeps,
+    memory_versions,
+    memory_wakes,
+)
 from durust.storage.counting import count, count_steps
 from durust.storage.listening import LocalListener
 from durust.storage.matching import is_behind, matches
 from durust.storage.memory_claims import Claim, steps_of
-from durust.storage.memory_messages import listed
 from durust.storage.memory_standing import standing_of
-from durust.storage.memory_tables import Tables, bare, is_in
+from durust.storage.memory_tables import Tables, bare
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.transactions import OpenTransaction
-
-# One reap is one transaction elsewhere, so its size is bounded there and here.
-REAP_LIMIT = 64
-# Of executors only: ids of this form are durust's, others belong to another library's processes.
-OWN_PREFIX = "du:"
 
 
 class InMemoryProvider:
@@ -104,22 +93,8 @@ class InMemoryProvider:
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply *writes* as one transaction, by type and within a type in their order."""
-        outcomes: dict[int, Outcome] = {}
-        groups: dict[type, list[tuple[int, Any]]] = {}
-        for place, write in enumerate(writes):
-            reason = refusal(write)
-            if reason:
-                outcomes[place] = Refused(reason)
-            else:
-                groups.setdefault(type(write), []).append((place, write))
         with self._transaction():
-            for kind in APPLY_ORDER:
-                if kind is DebounceWorkflow:
-                    outcomes |= debounces.answers(groups.get(kind, []), self._tables.apply)
-                else:
-                    outcomes |= {place: self._tables.apply(write) for place, write in groups.get(kind, ())}
-            answers = [outcomes[place] for place in range(len(writes))]
-            return told(writes, answers, self._tables.wake_all)
+            return memory_batch.commit(self._tables, writes)
 
     def claim(self, request: ClaimRequest) -> Claims:
         with self._transaction():
@@ -130,99 +105,11 @@ class InMemoryProvider:
 
     def sweep(self, request: SweepRequest) -> Swept:
         with self._transaction():
-            now = self._tables.now_ms
-            deadlines = self._deadlines(request.scope)
-            late = [key for until, key in deadlines if until <= now][: request.limit]
-            for key in late:
-                self._tables.call_off(key, Event.EXPIRE)
-            waiting = sorted(
-                (row.delay_until_ms, row.workflow_id)
-                for row in self._tables.workflows.values()
-                if row.status is DELAYED and row.delay_until_ms is not None and is_in(request.scope, row)
-            )
-            due = [key for until, key in waiting if until <= now][: request.limit]
-            queued = [self._tables.fall_due(key) for key in due]
-            arrived = self._tables.arrived(request.scope)[: request.limit]
-            woken = [self._tables.fall_due(key) for key in arrived]
-            reaped = self._lapsed(request) if request.reap else ()
-            released = self._tables.retire(reaped, "its lease lapsed")
-            orphans = self._tables.free(islice(self._orphans(request.scope), request.limit))
-            forgotten = self._tables.forget_grants(request.limit)
-            next_due = min((until for until, _ in (*waiting[len(due) :], *deadlines[len(late) :])), default=None)
-            return Swept(
-                due=len(due),
-                reaped=reaped,
-                released=len(released.workflow_ids),
-                timed_out=len(late),
-                arrived=len(arrived),
-                orphans=len(orphans.workflow_ids),
-                queues=released.queues | orphans.queues | {row.queue or INTERNAL_QUEUE for row in (*queued, *woken)},
-                next_due_seconds=None if next_due is None else max(0.0, (next_due - now) / 1000),
-                more=request.limit
-                in {len(due), len(late), len(arrived), len(reaped), len(orphans.workflow_ids), forgotten}
-                or len(reaped) == REAP_LIMIT,
-            )
-
-    def _deadlines(self, scope: Scope) -> list[tuple[int, str]]:
-        """Return the deadlines that stand, the earliest first."""
-        return sorted(
-            (row.deadline_ms, row.workflow_id)
-            for row in self._tables.workflows.values()
-            if row.status in TRANSITIONS[Event.EXPIRE].sources and row.deadline_ms is not None and is_in(scope, row)
-        )
-
-    def _lapsed(self, request: SweepRequest) -> tuple[str, ...]:
-        now = clock.boottime()
-        lapsed = sorted(
-            (executor.lease_until, key)
-            for key, executor in self._tables.executors.items()
-            if executor.row.state != "DEAD"
-            and executor.row.supervisor_id != request.supervisor_id
-            and executor.lease_until <= now
-        )
-        return tuple(key for _, key in lapsed[: min(request.limit, REAP_LIMIT)])
-
-    def _orphans(self, scope: Scope) -> list[WorkflowRow]:
-        return [
-            row
-            for row in self._tables.workflows.values()
-            if row.status is PENDING
-            and row.executor_id is not None
-            and row.executor_id.startswith(OWN_PREFIX)
-            and self._tables.state(row.executor_id) in {None, "DEAD"}
-            and is_in(scope, row)
-        ]
+            return memory_sweeps.sweep(self._tables, request)
 
     def purge(self, request: PurgeRequest) -> Purged:
         with self._transaction():
-            found = [row.workflow_id for row in self._purgeable(request)][: request.limit]
-            if request.is_dry:
-                return Purged(len(found), more=len(found) == request.limit)
-            dead = self._tables.long_dead(request.scope.app_name, request.dead_before_seconds)[: request.limit]
-            for key in found:
-                self._tables.forget(key)
-            for key in dead:
-                del self._tables.executors[key]
-            return Purged(len(found), len(dead), more=request.limit in {len(found), len(dead)})
-
-    def _purgeable(self, request: PurgeRequest) -> Iterator[WorkflowRow]:
-        """Return the rows that a purge may remove, the oldest end first."""
-        rows = self._tables.workflows
-        ended = sorted(
-            (row.completed_at_ms, row.workflow_id)
-            for row in rows.values()
-            if row.status in request.statuses and row.completed_at_ms is not None and is_in(request.scope, row)
-        )
-        age, keep = request.ended_before_seconds, request.keep_newest
-        last_ms = None if age is None else self._tables.now_ms - round(age * 1000)
-        waited_for = {wait.target for waits in self._tables.waits.values() for wait in waits}
-        for place, (ended_ms, key) in enumerate(ended):
-            is_old = last_ms is not None and ended_ms <= last_ms
-            is_beyond = keep is not None and place < len(ended) - keep
-            parent = rows.get(rows[key].parent_id or "")
-            is_awaited = key in waited_for or (parent is not None and parent.status not in FINAL)
-            if (is_old or is_beyond) and not is_awaited:
-                yield rows[key]
+            return memory_purges.purge(self._tables, request)
 
     def history(self, workflow_ids: Sequence[str]) -> dict[str, tuple[Checkpoint, ...]]:
         with self._lock:
@@ -242,13 +129,12 @@ class InMemoryProvider:
     def messages(self, workflow_id: str) -> list[MessageRow]:
         with self._lock:
             self._demand_open()
-            return listed(self._tables.messages, workflow_id)
+            return memory_messages.listed(self._tables, workflow_id)
 
     def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
         with self._lock:
             self._demand_open()
-            found = self._tables.copies(workflow_id, children=children)
-            return sorted(found, key=lambda copy: order(workflow_id, copy))
+            return memory_copies.copies(self._tables, workflow_id, children=children)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
         with self._lock:
@@ -273,13 +159,15 @@ class InMemoryProvider:
         rows = self._tables.workflows
         for key in rows if query.workflow_ids is None else dict.fromkeys(query.workflow_ids):
             row = rows.get(key)
-            if row is not None and matches(row, query) and (not query.is_stranded or self._tables.is_stranded(row)):
+            if row is None or not matches(row, query):
+                continue
+            if not query.is_stranded or memory_versions.is_stranded(self._tables, row):
                 yield row
 
     def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
         with self._lock:
             self._demand_open()
-            found = ((one, self._tables.found(one)) for one in awaited)
+            found = ((one, memory_wakes.found(self._tables, one)) for one in awaited)
             return {one: there for one, there in found if there is not None}
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
@@ -313,14 +201,13 @@ class InMemoryProvider:
 
     def schedules(self) -> StoredSchedules:
         with self._transaction():
-            return StoredSchedules(self._tables.now_ms, self._tables.schedules.all())
+            rows = self._tables.schedules.values()
+            return StoredSchedules(self._tables.now_ms, tuple(sorted(rows, key=lambda row: row.schedule_id)))
 
     def versions(self, app_name: str, limit: int) -> list[VersionRow]:
         with self._lock:
             self._demand_open()
-            mine = [version for version in self._tables.versions.values() if version.app_name == app_name]
-            mine.sort(key=lambda version: (version.promoted_at_ms, version.created_at_ms, version.name), reverse=True)
-            return [self._tables.version_row(version) for version in mine[:limit]]
+            return memory_versions.listed(self._tables, app_name, limit)
 
     def transaction(self, isolation: str) -> AbstractContextManager[OpenTransaction]:
         raise ProviderMisuse(

@@ -1,37 +1,41 @@
-"""Whole workflows, in memory."""
+"""Whole workflows in memory: taken out for another database, and entered from one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from durust.model.copies import EntryCopy, EventCopy, MessageCopy, WorkflowCopy
-from durust.model.records import Checkpoint, WorkflowRow
+from durust.model.copies import EntryCopy, EventCopy, ImportWorkflows, MessageCopy, WorkflowCopy, order
+from durust.model.records import WorkflowRow
 from durust.model.waits import NULL_TOPIC, StoredValue, StreamEntry
-from durust.storage.memory_messages import Message, Messages
+from durust.model.writes import Existing, Outcome, Recorded
+from durust.storage.memory_tables import Message, Tables, bare
 
 
-def copy_of(
-    row: WorkflowRow,
-    steps: Iterable[Checkpoint],
-    events: Mapping[str, StoredValue],
-    past_events: Mapping[tuple[int, str], StoredValue],
-    streams: Mapping[str, list[StreamEntry]],
-    messages: Messages,
-) -> WorkflowCopy:
-    """Return a workflow with all that is its own."""
+def copies(tables: Tables, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
+    """Return a workflow as a whole and, where asked for, its descendants."""
+    found = [tables.workflows[workflow_id]] if workflow_id in tables.workflows else []
+    for parent in found if children else ():
+        found += [row for row in tables.workflows.values() if row.parent_id == parent.workflow_id and row not in found]
+    return sorted((_copy(tables, row) for row in found), key=lambda copy: order(workflow_id, copy))
+
+
+def _copy(tables: Tables, row: WorkflowRow) -> WorkflowCopy:
+    key = row.workflow_id
+    events, past_events = tables.events.get(key, {}), tables.event_history.get(key, {})
+    streams = tables.streams.get(key, {})
     return WorkflowCopy(
         row=row,
-        steps=tuple(sorted(steps, key=lambda step: step.place)),
-        events=tuple(EventCopy(key, events[key].text, events[key].serialization) for key in sorted(events)),
+        steps=tuple(sorted(tables.history.get(key, {}).values(), key=lambda step: step.place)),
+        events=tuple(EventCopy(name, events[name].text, events[name].serialization) for name in sorted(events)),
         past_events=tuple(
-            EventCopy(key, value.text, value.serialization, place)
-            for place, key in sorted(past_events)
-            for value in (past_events[place, key],)
+            EventCopy(name, value.text, value.serialization, place)
+            for place, name in sorted(past_events)
+            for value in (past_events[place, name],)
         ),
         streams=tuple(
-            EntryCopy(key, entry.offset, entry.text, entry.serialization, entry.place)
-            for key in sorted(streams)
-            for entry in streams[key]
+            EntryCopy(name, entry.offset, entry.text, entry.serialization, entry.place)
+            for name in sorted(streams)
+            for entry in streams[name]
         ),
         messages=tuple(
             MessageCopy(
@@ -43,36 +47,41 @@ def copy_of(
                 is_consumed=one.consumed_by is not None,
                 consumed_by=one.consumed_by,
             )
-            for one in messages.values()
-            if one.destination == row.workflow_id
+            for one in tables.messages.values()
+            if one.destination == key
         ),
     )
 
 
-def values(copy: WorkflowCopy) -> dict[str, StoredValue]:
-    """Return the latest values of a copy's events."""
-    return {event.key: StoredValue(event.text, event.serialization) for event in copy.events}
+def enter(tables: Tables, write: ImportWorkflows) -> Outcome:
+    """Enter workflows, all or none."""
+    for copy in write.copies:
+        if known := tables.workflows.get(copy.row.workflow_id):
+            return Recorded() if known.creator == write.creator else Existing(bare(known))
+    for copy in write.copies:
+        key = copy.row.workflow_id
+        tables.workflows[key] = replace(copy.row, creator=write.creator, executor_id=None, token=None, dedup_id=None)
+        tables.history[key] = {step.place: step for step in copy.steps}
+        tables.events[key] = {one.key: StoredValue(one.text, one.serialization) for one in copy.events}
+        tables.event_history[key] = {
+            (one.place or 0, one.key): StoredValue(one.text, one.serialization) for one in copy.past_events
+        }
+        tables.streams[key] = _streams(copy)
+        _deliver(tables, copy)
+    return Recorded()
 
 
-def past_values(copy: WorkflowCopy) -> dict[tuple[int, str], StoredValue]:
-    """Return each value that was set."""
-    return {(event.place or 0, event.key): StoredValue(event.text, event.serialization) for event in copy.past_events}
-
-
-def entries(copy: WorkflowCopy) -> dict[str, list[StreamEntry]]:
-    """Return the streams of a copy."""
+def _streams(copy: WorkflowCopy) -> dict[str, list[StreamEntry]]:
     streams: dict[str, list[StreamEntry]] = {}
     for one in copy.streams:
         streams.setdefault(one.key, []).append(StreamEntry(one.offset, one.text, one.serialization, one.place))
     return streams
 
 
-def deliver(messages: Messages, copy: WorkflowCopy) -> None:
+def _deliver(tables: Tables, copy: WorkflowCopy) -> None:
     """Enter the messages of a copy behind all others."""
     for one in copy.messages:
-        last = next(reversed(messages.values())).seq if messages else 0
-        new = Message(
-            seq=last + 1,
+        message = Message(
             message_id=one.message_id,
             destination=copy.row.workflow_id,
             topic=one.topic or NULL_TOPIC,
@@ -82,4 +91,4 @@ def deliver(messages: Messages, copy: WorkflowCopy) -> None:
             # In memory a message is received by a record, or not at all.
             consumed_by=(one.consumed_by or 0) if one.is_consumed else None,
         )
-        messages.setdefault(one.message_id, new)
+        tables.messages.setdefault(one.message_id, message)

@@ -12,7 +12,7 @@ import psycopg
 
 from durust.model.waits import NULL_TOPIC, StoredValue, StreamEntry
 from durust.storage.memory import InMemoryProvider
-from durust.storage.memory_messages import Message
+from durust.storage.memory_tables import Message
 from durust.storage.provider import StateProvider
 
 FORMAT = "portable_json"
@@ -84,8 +84,7 @@ class Belongings:
     def message(self, workflow: str, text: str, *, consumed_by: int | None = None) -> None:
         """Send a message; its text is its id too."""
         if self._tables is not None:
-            seq = len(self._tables.messages) + 1
-            message = Message(seq, text, workflow, NULL_TOPIC, text, FORMAT, 1, consumed_by)
+            message = Message(text, workflow, NULL_TOPIC, text, FORMAT, 1, consumed_by)
             self._tables.messages[text] = message
             return
         self._run(
@@ -105,8 +104,8 @@ class Belongings:
     def messages(self, workflow: str) -> list[tuple[Any, ...]]:
         """Return text and receiving place of each message, in their order."""
         if self._tables is not None:
-            found = sorted((one.seq, one) for one in self._tables.messages.values() if one.destination == workflow)
-            return [(one.text, one.consumed_by) for _, one in found]
+            messages = self._tables.messages.values()
+            return [(one.text, one.consumed_by) for one in messages if one.destination == workflow]
         return self._run(
             "select message, consumed_by_function_id from {}notifications where destination_uuid = :id"
             " order by durust_seq",

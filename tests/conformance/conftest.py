@@ -131,7 +131,7 @@ def schedule_maker(url: str, provider: StateProvider) -> ForeignSchedule:
         } | columns
         columns_of = ", ".join(values)
         if isinstance(provider, InMemoryProvider):
-            provider._tables.schedules.rows[name] = ScheduleRow(
+            provider._tables.schedules[name] = ScheduleRow(
                 schedule_id=values["schedule_id"],
                 name=name,
                 workflow=values["workflow_name"],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from durust.model.writes import Fenced, Outcome, StartChild, Write
-from durust.storage import batch, sqlite_batch
+from durust.storage import batch, memory_batch, memory_children, memory_guard, sqlite_batch
 from durust.storage.memory import InMemoryProvider
 from durust.storage.memory_tables import Tables
 from durust.storage.provider import StateProvider
@@ -71,18 +71,18 @@ def live_in(provider: StateProvider, commit_all: Commit, seeds: Iterable[int], f
 
 def plant_a_start_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every provider start children whether the parent is the run's or not."""
-    begin, explain = Tables._start_child, sqlite_batch._explain
+    begin, explain = memory_children.start_child, sqlite_batch._explain
 
     def start_child(tables: Tables, write: StartChild) -> Outcome:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Tables, "_fenced", lambda *_: None)
+            patch.setattr(memory_guard, "fenced", lambda *_: None)
             return begin(tables, write)
 
     def unfenced(transaction: Any, write: Any) -> Outcome | None:
         outcome = explain(transaction, write)
         return None if isinstance(write, StartChild) and isinstance(outcome, Fenced) else outcome
 
-    monkeypatch.setattr(Tables, "_start_child", start_child)
+    monkeypatch.setitem(memory_batch._APPLY, StartChild, start_child)
     monkeypatch.setattr(sqlite_batch, "_explain", unfenced)
     for statements, guard in (
         (batch.SQL, "w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token\n       and "),
