@@ -65,6 +65,10 @@ ANSWER_SECONDS = 2.0 * STATEMENT_SECONDS
 
 PORT_MAX = 65_535
 
+# What the owner of the database or of the role may have set otherwise, for programs of his own. What stands in the
+# second statement of a transaction is there because it has to see more than the first one saw; our arrays hold nulls;
+# and the names of types are compared.
+_EXPECTED = "-c default_transaction_isolation=read\\ committed -c array_nulls=on -c quote_all_identifiers=off"
 # Every statement has an index for its access path. Without these the plan that a connection keeps would be the one for
 # tables that were still empty when it was made; and plans whose cost is inflated by that must not be compiled.
 _PLANNING = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
@@ -88,7 +92,8 @@ _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.NONFATAL_ERROR, pq.ExecStatu
 
 # The text, the name under which it is prepared if it is, and the values.
 Command = tuple[bytes, bytes | None, list[bytes | None]]
-_BEGIN: Command = (b"begin", None, [])
+# In words, because behind a pooler no connection has settings of ours.
+_BEGIN: Command = (b"begin isolation level read committed", None, [])
 _COMMIT: Command = (b"commit", None, [])
 
 
@@ -148,7 +153,7 @@ class Address:
             return self._parameters
         settings = (
             f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s -c lock_timeout={lock_seconds}s "
-            f"-c statement_timeout={statement_seconds}s -c durust.quiet=on {planning}"
+            f"-c statement_timeout={statement_seconds}s -c durust.quiet=on {_EXPECTED} {planning}"
         )
         return {**self._parameters, "options": f"{self._parameters.get('options', '')} {settings}".strip()}
 

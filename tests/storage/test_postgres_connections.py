@@ -21,6 +21,7 @@ from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Deadlock, Lost, Row, Transient, fault
 from durust.storage.postgres import Address, PostgresLink, PostgresProvider
 from durust.storage.provider import Hint, Writer
+from durust.storage.statements import Statement
 from tests.conformance.builders import (
     commit,
     finish,
@@ -81,6 +82,50 @@ def test_each_connection_bounds_its_waits(provider: PostgresProvider) -> None:
     assert found == ["5s", "2s", "8s", "on"]
 
 
+# What an owner of a database sets for programs of his own, and what of durust would fail by it or, worse, not fail.
+HOSTILE = {
+    "default_transaction_isolation": "repeatable read",
+    "array_nulls": "off",
+    "quote_all_identifiers": "on",
+    "statement_timeout": "1ms",
+    "lock_timeout": "1ms",
+    "enable_indexscan": "off",
+    "timezone": "Asia/Kathmandu",
+    "datestyle": "SQL, DMY",
+    "search_path": "nowhere",
+    "client_encoding": "latin1",
+}
+
+
+def set_hostile(race: Race, *names: str) -> None:
+    """Have every new session of the database begin with settings of *HOSTILE*."""
+    [[database]] = race.observer.do("select current_database()")
+    for name in names:
+        race.observer.do(f"alter database {database} set {name} = '{HOSTILE[name]}'")
+
+
+def test_what_the_owner_of_a_database_sets_for_others_changes_nothing(url: str, race: Race) -> None:
+    set_hostile(race, *HOSTILE)
+
+    with closing(PostgresProvider(url)) as fresh:
+        fresh.migrate()
+        run = make_claimed(fresh, "a")
+        outcomes = commit(fresh, record_step(run), finish(run))
+
+    assert outcomes == [Recorded(), Recorded()]
+
+
+@pytest.mark.parametrize("pooler", ["", "&pooler=transaction"])
+def test_each_statement_of_a_transaction_sees_what_was_committed_before_it(url: str, race: Race, pooler: str) -> None:
+    set_hostile(race, "default_transaction_isolation")
+    level = Call(Statement("level", "select current_setting('transaction_isolation')", writes=False))
+
+    with closing(PostgresProvider(url + pooler)) as fresh, closing(fresh._connect()) as link:
+        results = link.run([level, level]) + link.run([level])
+
+    assert results == [[("read committed",)]] * 3
+
+
 def test_a_connection_says_whose_it_is(url: str) -> None:
     provider = PostgresProvider(url, app_name="shop")
 
@@ -139,7 +184,9 @@ def test_a_process_that_is_stopped_inside_its_batch_blocks_nobody(
 
     # The rest of the batch, to the commit, is with the server already.
     assert eventually(lambda: row_of(provider, "a").status is Status.SUCCESS)
-    assert eventually(lambda: not race.observer.do("select pid from pg_stat_activity where state ~ 'idle in transaction'"))
+    assert eventually(
+        lambda: not race.observer.do("select pid from pg_stat_activity where state ~ 'idle in transaction'")
+    )
     assert stopped.running
 
 
