@@ -9,14 +9,17 @@ from durust.errors import InvalidArgument, SchemaMismatch
 from durust.model.message_writes import SendMessages
 from durust.model.validity import refusal
 from durust.model.writes import INTERNAL_QUEUE, Missing, Outcome, Recorded, Refused, StartWorkflow
-from durust.storage import announcements, message_columns, sqlite_batch, sqlite_messages
-from durust.storage.batch import SQL, start_alone
+from durust.storage import announcements, sqlite_batch, sqlite_messages, statements
 from durust.storage.links import Call, Row
+from durust.storage.postgres_writes import messages
+from durust.storage.postgres_writes.starts import start_alone
 from durust.storage.provider import Hint
 
 if TYPE_CHECKING:
     from durust.storage.postgres import BorrowedPostgres
     from durust.storage.sqlite import BorrowedSqlite
+
+SQL = statements.load("postgres")
 
 Dialogue = Generator[Call, list[Row], Outcome]
 
@@ -75,7 +78,7 @@ def _starting(write: StartWorkflow, *, wake: bool) -> Dialogue:
 
 def _sending(write: SendMessages) -> Dialogue:
     # The canonical trigger tells of them with the caller's commit.
-    lost = yield Call(SQL.lend_messages, message_columns.send_messages([write]))
+    lost = yield Call(SQL.lend_messages, messages.send_messages([write]))
     return Missing(lost[0][1]) if lost else Recorded()
 
 

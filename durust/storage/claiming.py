@@ -7,10 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from durust import clock
 from durust.model.filters import ClaimRequest, QueueWant
+from durust.model.queues import PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
 from durust.model.records import Claimed, Claims
-from durust.storage import columns, rows
-from durust.storage.batch import SQL
+from durust.model.writes import INTERNAL_QUEUE
+from durust.storage import rows, statements
+from durust.storage.columns import Params, numbers, scope, texts
 from durust.storage.links import Call, Row
+
+SQL = statements.load("postgres")
 
 # Another claimer counts the same budget, for milliseconds: again after so long, never at the idle poll.
 TAKEN_SECONDS_MIN = 0.005
@@ -69,7 +73,7 @@ class Claiming:
             return
         # Of those that were asked already nothing more is taken here, but whether work still waits there is told.
         wants = tuple(replace(want, limit=0) if want.name in findings.asked else want for want in request.queues)
-        params = columns.claim_workflows(replace(request, queues=wants, limit=free))
+        params = claim_workflows(replace(request, queues=wants, limit=free))
         [answer] = self._run([Call(SQL.claim_workflows, params, is_hot=True)])
         for row in answer:
             if row[0] is not None:
@@ -87,7 +91,7 @@ class Claiming:
             _, answer = self._run(
                 [
                     Call(SQL.lock_budget, {"queue": want.name}, is_hot=True),
-                    Call(SQL.claim_budgeted, columns.claim_budgeted(request, want, most, after), is_hot=True),
+                    Call(SQL.claim_budgeted, claim_budgeted(request, want, most, after), is_hot=True),
                 ]
             )
             *granted, told = answer
@@ -105,3 +109,32 @@ class Claiming:
             # Once more from the first partition on, when nothing came from the ones behind the place of the last look.
             if granted or not after:
                 return
+
+
+def claim_workflows(request: ClaimRequest) -> Params:
+    """Return the parameters of a claim from the queues without a budget."""
+    return scope(request.scope) | {
+        "executor": request.executor_id,
+        "versions": texts(request.versions),
+        "queues": texts(queue.name for queue in request.queues),
+        "limits": numbers(queue.limit for queue in request.queues),
+        "running": numbers(queue.running for queue in request.queues),
+        "limit": request.limit,
+        "internal": INTERNAL_QUEUE,
+    }
+
+
+def claim_budgeted(request: ClaimRequest, want: QueueWant, limit: int, after: str) -> Params:
+    """Return the parameters of a claim from a queue with a budget, whose partitions are looked at from *after* on."""
+    return scope(request.scope) | {
+        "executor": request.executor_id,
+        "versions": texts(request.versions),
+        "queue": want.name,
+        "internal": INTERNAL_QUEUE,
+        "limit": limit,
+        "running": want.running,
+        "after": after,
+        "keys": PARTITIONS_MAX,
+        "margin": RATE_MARGIN_SECONDS,
+        "part": RATE_MARGIN_PART,
+    }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from durust.errors import SchemaMismatch
-from durust.storage import migrations, schema
-from durust.storage.batch import SQL
+from durust.storage import migrations, schema, statements
 from durust.storage.links import Call, Link, Row
+
+SQL = statements.load("postgres")
 
 Query = Callable[[Call], list[Row]]
 

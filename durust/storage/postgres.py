@@ -35,8 +35,7 @@ from durust.model.records import (
 )
 from durust.model.standing import Standing, StandingRequest
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
-from durust.storage import announcements, columns, copy_columns, counting, migrating, reading, rows
-from durust.storage.batch import SQL
+from durust.storage import announcements, asking, columns, copy_columns, counting, migrating, reading, rows, statements
 from durust.storage.claiming import Claiming
 from durust.storage.links import BadData, Call, Lost, Param, Row, fault
 from durust.storage.pool import Pool, abandon, persist
@@ -47,6 +46,8 @@ from durust.storage.sweeping import sweep
 from durust.storage.transactions import TRANSACTIONS_MAX, TURN_SECONDS, OpenTransaction
 from durust.storage.writing import BatchWriter
 from durust.telemetry import emit
+
+SQL = statements.load("postgres")
 
 # The oldest server whose statements and functions are all there; the tests run on the newest.
 SERVER_VERSION_MIN = 140_000
@@ -502,22 +503,22 @@ class PostgresProvider:
         return copy_columns.copies(workflow_id, found)
 
     def workflows(self, query: ListFilter) -> list[WorkflowRow]:
-        [found] = self._run([Call(SQL.list_workflows, columns.list_workflows(query))])
+        [found] = self._run([Call(SQL.list_workflows, asking.list_workflows(query))])
         return [rows.workflow(row) for row in found]
 
     def counts(self, query: CountQuery) -> list[WorkflowCount]:
-        [found] = self._run([Call(SQL.count_workflows, columns.count_workflows(query))])
+        [found] = self._run([Call(SQL.count_workflows, asking.count_workflows(query))])
         return [counting.workflow_count(row) for row in found]
 
     def step_counts(self, query: StepQuery) -> list[StepCount]:
-        [found] = self._run([Call(SQL.count_steps, columns.count_steps(query))])
+        [found] = self._run([Call(SQL.count_steps, asking.count_steps(query))])
         return [counting.step_count(row) for row in found]
 
     def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
         return reading.values(self._run, awaited)
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
-        [found] = self._run([Call(SQL.list_executors, columns.list_executors(query))])
+        [found] = self._run([Call(SQL.list_executors, asking.list_executors(query))])
         return [rows.executor(row) for row in found]
 
     def open_grants(self, executor_id: str) -> list[str]:
@@ -529,7 +530,7 @@ class PostgresProvider:
         return [rows.queue(row) for row in found]
 
     def standing(self, request: StandingRequest) -> Standing | None:
-        params = columns.standing(request)
+        params = asking.standing(request)
         asked = (SQL.read_standing, SQL.count_running, SQL.list_waits)
         return rows.standing(*self._run([Call(statement, params) for statement in asked]))
 

@@ -18,11 +18,13 @@ from durust.model.isolation import READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE
 from durust.model.records import Lease
 from durust.model.validity import refusal
 from durust.model.writes import Diverged, Recorded, RecordStep, Refused
-from durust.storage import batch, columns, rows
-from durust.storage.batch import SQL
+from durust.storage import columns, rows, statements
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient, fault
 from durust.storage.pool import abandon
+from durust.storage.postgres_writes import guards, steps
 from durust.storage.transactions import Answer, Failed, causes, misused
+
+SQL = statements.load("postgres")
 
 _LEVELS = {
     READ_COMMITTED: psycopg.IsolationLevel.READ_COMMITTED,
@@ -226,7 +228,7 @@ class PostgresTransaction:
             return Refused(reason)
         try:
             with session.judged():
-                is_written = bool(session.run(Call(SQL.record_steps, columns.record_steps([write]))))
+                is_written = bool(session.run(Call(SQL.record_steps, steps.record_steps([write]))))
         except BadData as error:
             return Refused(str(error))
         if not is_written:
@@ -237,8 +239,8 @@ class PostgresTransaction:
         """Undo what the function wrote and return why its record does not count."""
         with self._session.judged():
             self._session.connection.rollback()
-            [row] = self._session.run(Call(SQL.classify_runs, columns.classify_runs([write])))
-        outcome = batch.explain_step(write, row)
+            [row] = self._session.run(Call(SQL.classify_runs, guards.classify_runs([write])))
+        outcome = guards.explain(write, row)
         if outcome is None:
             # What stood in its way is gone.
             raise Transient("the record was neither written nor refused")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from durust.model import waits
 from durust.model.filters import ListFilter
 from durust.model.waits import STREAM_ENTRIES_MAX, Awaited, Found, Gone, StoredValue, StreamEntry, StreamTail
-from durust.storage import columns, rows
-from durust.storage.batch import SQL
+from durust.storage import asking, columns, rows, statements
 from durust.storage.links import Call, Row
+
+SQL = statements.load("postgres")
 
 Run = Callable[[Sequence[Call]], list[list[Row]]]
 Group = list[Awaited]
@@ -32,7 +33,7 @@ def values(run: Run, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
 def _ask_endings(group: list[Awaited]) -> Call:
     ids = [one.target for one in group]
     return Call(
-        SQL.list_workflows, columns.list_workflows(ListFilter(workflow_ids=ids, load_output=True, limit=len(ids)))
+        SQL.list_workflows, asking.list_workflows(ListFilter(workflow_ids=ids, load_output=True, limit=len(ids)))
     )
 
 

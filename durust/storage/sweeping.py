@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from durust.model.filters import SweepRequest
+from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Swept
-from durust.storage import columns
-from durust.storage.batch import SQL
+from durust.model.writes import INTERNAL_QUEUE
+from durust.storage import columns, statements
+from durust.storage.columns import Params
 from durust.storage.links import Call, Row
+from durust.storage.postgres_writes.executors import release_workflows, retire_executors
+
+SQL = statements.load("postgres")
 
 # One reap is one transaction, so its size is bounded; a lost host has fewer executors.
 REAP_LIMIT = 64
@@ -19,13 +24,13 @@ Run = Callable[[Sequence[Call]], list[list[Row]]]
 
 def sweep(run: Run, request: SweepRequest) -> Swept:
     """Sweep once through *run*, each of whose calls is one transaction."""
-    scope = columns.sweep(request)
-    [late] = run([Call(SQL.time_out_workflows, scope)])
-    [due] = run([Call(SQL.queue_due, scope)])
-    [arrived] = run([Call(SQL.queue_arrived, scope)])
+    params = bounds(request)
+    [late] = run([Call(SQL.time_out_workflows, params)])
+    [due] = run([Call(SQL.queue_due, params)])
+    [arrived] = run([Call(SQL.queue_arrived, params)])
     reaped, released, reap_is_full = _reap(run, request) if request.reap else ((), [], False)
-    [orphans] = run([Call(SQL.release_orphans, scope)])
-    [forgotten] = run([Call(SQL.forget_grants, scope)])
+    [orphans] = run([Call(SQL.release_orphans, params)])
+    [forgotten] = run([Call(SQL.forget_grants, params)])
     [next_due] = run([Call(SQL.next_due, columns.scope(request.scope))])
     return Swept(
         due=len(due),
@@ -48,8 +53,17 @@ def _reap(run: Run, request: SweepRequest) -> tuple[tuple[str, ...], list[Row], 
     ids = [row[0] for row in lapsed]
     marked, released = run(
         [
-            Call(SQL.reap_executors, columns.retire_executors(ids, LAPSED)),
-            Call(SQL.release_workflows, columns.release_workflows(ids)),
+            Call(SQL.reap_executors, retire_executors(ids, LAPSED)),
+            Call(SQL.release_workflows, release_workflows(ids)),
         ]
     )
     return tuple(row[0] for row in marked), released, len(ids) == limit
+
+
+def bounds(request: SweepRequest) -> Params:
+    """Return the parameters of a sweep's statements."""
+    return columns.scope(request.scope) | {
+        "limit": request.limit,
+        "internal": INTERNAL_QUEUE,
+        "kept": GRANTS_KEPT_SECONDS,
+    }

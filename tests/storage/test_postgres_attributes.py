@@ -11,6 +11,7 @@ from durust.model.attributes import contains, merge
 from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import attributes
 from tests.conformance.builders import make_enqueued, row_of
 from tests.storage.races import Race
 
@@ -72,7 +73,7 @@ def test_objects_are_merged_as_postgres_merges_them(provider: PostgresProvider, 
 
     for _ in range(100):
         patch = json.dumps(obj(chance, 2))
-        race.observer.do(SQL.set_attributes.sql, columns.set_attributes([SetAttributes("a", patch)]))
+        race.observer.do(SQL.set_attributes.sql, attributes.set_attributes([SetAttributes("a", patch)]))
         standing = merge(standing, patch)
 
         theirs = row_of(provider, "a").attributes

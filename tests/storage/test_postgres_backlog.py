@@ -13,9 +13,10 @@ from durust import clock
 from durust.embedded import Server
 from durust.model.filters import ClaimRequest, QueueWant
 from durust.model.writes import StoreQueue
-from durust.storage import columns, postgres
+from durust.storage import claiming, postgres
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes.queues import store_queues
 from tests.conformance.builders import APP, NAME, make_executor, want
 from tests.storage.races import cut
 
@@ -73,7 +74,7 @@ class Backlog:
         connection = self._connections[plan]
         with connection.transaction(force_rollback=True):
             if limits is not None:
-                stored = columns.store_queues([StoreQueue(name, None, APP, **limits) for name in queues])
+                stored = store_queues([StoreQueue(name, None, APP, **limits) for name in queues])
                 connection.execute(SQL.store_queues.sql.encode(), stored)
                 connection.execute(SQL.lock_budget.sql.encode(), {"queue": queues[0]})
             if ddl:
@@ -98,9 +99,9 @@ class Backlog:
     def _values(is_budgeted: bool, queues: tuple[str, ...], names: tuple[str, ...]) -> list[Any]:
         request: ClaimRequest = want("first", *queues, limit=CLAIMED, each=CLAIMED)
         params = (
-            columns.claim_budgeted(request, QueueWant(queues[0], CLAIMED), CLAIMED, "")
+            claiming.claim_budgeted(request, QueueWant(queues[0], CLAIMED), CLAIMED, "")
             if is_budgeted
-            else columns.claim_workflows(request)
+            else claiming.claim_workflows(request)
         )
         return [params[name] for name in names]
 

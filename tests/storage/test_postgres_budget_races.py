@@ -9,6 +9,7 @@ from durust.model.status import Status
 from durust.model.writes import StoreQueue
 from durust.storage import columns
 from durust.storage.batch import SQL
+from durust.storage.claiming import claim_budgeted, claim_workflows
 from durust.storage.postgres import PostgresProvider
 from tests.conformance.builders import APP, QUEUE, commit, make_enqueued, make_executor, row_of, want
 from tests.storage.races import Actor, Race, cut
@@ -22,7 +23,7 @@ SHIPPED_OR_CUT = pytest.mark.parametrize("is_cut", [False, True], ids=["shipped"
 def claiming(by: str) -> columns.Params:
     """Return the parameters of both statements of a claim with a budget."""
     request = want(by, limit=5)
-    return columns.claim_budgeted(request, QueueWant(QUEUE, 5), 5, "")
+    return claim_budgeted(request, QueueWant(QUEUE, 5), 5, "")
 
 
 def claimed_by(provider: PostgresProvider, *workflow_ids: str) -> list[str | None]:
@@ -133,7 +134,7 @@ def test_a_claim_without_a_budget_locks_nothing_but_its_rows(provider: PostgresP
     claimer = race.actor("claimer")
 
     claimer.do("begin")
-    claimer.do(SQL.claim_workflows.sql, columns.claim_workflows(want("first", limit=1)))
+    claimer.do(SQL.claim_workflows.sql, claim_workflows(want("first", limit=1)))
     locks = race.observer.do(
         "select locktype, count(*) from pg_locks where pid = %(pid)s and locktype in ('advisory', 'tuple') group by 1",
         {"pid": claimer.pid},

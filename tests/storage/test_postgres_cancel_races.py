@@ -7,7 +7,9 @@ import pytest
 from durust.model.status import Status
 from durust.storage import columns
 from durust.storage.batch import SQL
+from durust.storage.claiming import claim_workflows
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import cancels, endings, orders, steps
 from tests.conformance.builders import (
     APP,
     NAME,
@@ -33,12 +35,12 @@ SHIPPED_OR_CUT = pytest.mark.parametrize("is_cut", [False, True], ids=["shipped"
 
 def cancelling() -> columns.Params:
     """Return the parameters of a cancel of the one workflow."""
-    return columns.cancel_workflows([cancel("a")])
+    return cancels.cancel_workflows([cancel("a")])
 
 
 def resuming() -> columns.Params:
     """Return the parameters of a resume of the one workflow."""
-    return columns.resume_workflows([resume("a")])
+    return orders.resume_workflows([resume("a")])
 
 
 def sweeping() -> columns.Params:
@@ -48,7 +50,7 @@ def sweeping() -> columns.Params:
 
 def claiming(queue: str) -> columns.Params:
     """Return the parameters of a claim."""
-    return columns.claim_workflows(want("first", queue))
+    return claim_workflows(want("first", queue))
 
 
 @pytest.mark.covers(128)
@@ -61,7 +63,7 @@ def test_a_checkpoint_that_races_a_cancel_is_refused(provider: PostgresProvider,
     assert other.do(SQL.cancel_workflows.sql, cancelling()) == [("a",)]
 
     sql = cut(SQL.record_steps.sql, "for share") if is_cut else SQL.record_steps.sql
-    written = owner.start(sql, columns.record_steps([record_step(run)]))
+    written = owner.start(sql, steps.record_steps([record_step(run)]))
     race.until_settled(owner, written)
     other.do("commit")
 
@@ -75,7 +77,7 @@ def test_a_cancel_waits_for_the_checkpoint_under_way(provider: PostgresProvider,
     run = make_claimed(provider, "a")
     owner, other = race.actor("owner"), race.actor("other")
     owner.do("begin")
-    assert owner.do(SQL.record_steps.sql, columns.record_steps([record_step(run)]))
+    assert owner.do(SQL.record_steps.sql, steps.record_steps([record_step(run)]))
 
     cancelled = other.start(SQL.cancel_workflows.sql, cancelling())
     race.until_waiting(other)
@@ -94,7 +96,7 @@ def test_a_cancel_that_races_the_end_of_a_run_leaves_its_result(
     run = make_claimed(provider, "a")
     owner, other = race.actor("owner"), race.actor("other")
     owner.do("begin")
-    assert owner.do(SQL.finish_workflows.sql, columns.finish_workflows([finish(run)]))
+    assert owner.do(SQL.finish_workflows.sql, endings.finish_workflows([finish(run)]))
 
     sql = cut(SQL.cancel_workflows.sql, UPDATE) if is_cut else SQL.cancel_workflows.sql
     cancelled = other.start(sql, cancelling())
@@ -114,10 +116,10 @@ def test_a_timer_that_races_the_end_of_its_run_leaves_its_result(
     run = make_claimed(provider, "a", deadline_ms=1)
     owner, timer = race.actor("owner"), race.actor("timer")
     owner.do("begin")
-    assert owner.do(SQL.finish_workflows.sql, columns.finish_workflows([finish(run)]))
+    assert owner.do(SQL.finish_workflows.sql, endings.finish_workflows([finish(run)]))
 
     sql = cut(SQL.expire_workflows.sql, UPDATE) if is_cut else SQL.expire_workflows.sql
-    expired = timer.start(sql, columns.expire_workflows([expire(run)]))
+    expired = timer.start(sql, endings.expire_workflows([expire(run)]))
     race.until_waiting(timer)
     owner.do("commit")
 
@@ -133,10 +135,10 @@ def test_the_end_of_a_run_that_races_its_timer_is_refused(
     run = make_claimed(provider, "a", deadline_ms=1)
     timer, owner = race.actor("timer"), race.actor("owner")
     timer.do("begin")
-    assert timer.do(SQL.expire_workflows.sql, columns.expire_workflows([expire(run)]))
+    assert timer.do(SQL.expire_workflows.sql, endings.expire_workflows([expire(run)]))
 
     sql = cut(SQL.finish_workflows.sql, UPDATE) if is_cut else SQL.finish_workflows.sql
-    ended = owner.start(sql, columns.finish_workflows([finish(run)]))
+    ended = owner.start(sql, endings.finish_workflows([finish(run)]))
     race.until_waiting(owner)
     timer.do("commit")
 
@@ -159,7 +161,7 @@ def test_an_old_timer_that_races_a_resume_and_a_claim_hits_nobody(
     other.do("update dbos.workflow_status set workflow_deadline_epoch_ms = 2")
 
     sql = cut(SQL.expire_workflows.sql, "and w.owner_xid = i.token") if is_cut else SQL.expire_workflows.sql
-    expired = timer.start(sql, columns.expire_workflows([expire(run)]))
+    expired = timer.start(sql, endings.expire_workflows([expire(run)]))
     race.until_waiting(timer)
     other.do("commit")
 

@@ -8,9 +8,10 @@ import pytest
 
 from durust.model.status import Status
 from durust.model.writes import Duplicate, Outcome, Recorded
-from durust.storage import batch, columns
+from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import cancels, children, endings
 from durust.storage.statements import Statement
 from tests.conformance.builders import (
     cancel,
@@ -32,7 +33,7 @@ CANCELS = pytest.mark.parametrize("cancelling", [SQL.cancel_workflows, SQL.cance
 
 def ended(*ids: str) -> columns.Params:
     """Return the parameters of a cancel."""
-    return columns.cancel_workflows([cancel(workflow_id) for workflow_id in ids])
+    return cancels.cancel_workflows([cancel(workflow_id) for workflow_id in ids])
 
 
 @pytest.mark.covers(124)
@@ -48,7 +49,7 @@ def test_a_child_whose_parent_is_being_cancelled_is_not_started(
     assert other.do(cancelling.sql, ended("a"))
 
     sql = cut(SQL.start_children.sql, SHARE) if is_cut else SQL.start_children.sql
-    started = parent.start(sql, columns.start_children([start_child(run, "child")]))
+    started = parent.start(sql, children.start_children([start_child(run, "child")]))
     race.until_settled(parent, started)
     other.do("commit")
 
@@ -67,7 +68,7 @@ def test_a_child_that_is_being_started_is_cancelled_with_its_parent(
     run = make_claimed(provider, "a")
     parent, other = race.actor("parent"), race.actor("other")
     parent.do("begin")
-    assert parent.do(SQL.start_children.sql, columns.start_children([start_child(run, "child")]))
+    assert parent.do(SQL.start_children.sql, children.start_children([start_child(run, "child")]))
 
     other.do("begin")
     first = other.start(SQL.cancel_trees.sql, ended("a"))
@@ -75,7 +76,7 @@ def test_a_child_that_is_being_started_is_cancelled_with_its_parent(
     parent.do("commit")
     passes = [first.result()]
     # Cut, the cascade is one pass, whose snapshot is older than the child.
-    passes += [] if is_cut else [other.do(SQL.cancel_trees.sql, ended("a")) for _ in range(batch.CASCADE_PASSES - 1)]
+    passes += [] if is_cut else [other.do(SQL.cancel_trees.sql, ended("a")) for _ in range(cancels.CASCADE_PASSES - 1)]
     other.do("commit")
 
     assert passes == [[("a", "a")]] if is_cut else [[("a", "a")], [("a", "child")], []]
@@ -86,11 +87,11 @@ def test_a_child_that_is_being_started_is_cancelled_with_its_parent(
 def test_a_cascade_whose_last_pass_still_found_something_is_sent_again(
     provider: PostgresProvider, race: Race, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "CASCADE_PASSES", 1)
+    monkeypatch.setattr(cancels, "CASCADE_PASSES", 1)
     run = make_claimed(provider, "a")
     parent = race.actor("parent")
     parent.do("begin")
-    parent.do(SQL.start_children.sql, columns.start_children([start_child(run, "child")]))
+    parent.do(SQL.start_children.sql, children.start_children([start_child(run, "child")]))
 
     with ThreadPoolExecutor(1) as pool:
         cancelled = pool.submit(commit_one, provider, cancel("a", children=True))
@@ -111,7 +112,7 @@ def test_a_cascade_that_races_the_end_of_a_child_leaves_its_result(
     [child] = provider.claim(want("first", "q"))
     owner, other = race.actor("owner"), race.actor("other")
     owner.do("begin")
-    assert owner.do(SQL.finish_workflows.sql, columns.finish_workflows([finish(child)]))
+    assert owner.do(SQL.finish_workflows.sql, endings.finish_workflows([finish(child)]))
 
     sql = cut(SQL.cancel_trees.sql, UPDATE) if is_cut else SQL.cancel_trees.sql
     cancelled = other.start(sql, ended("a"))
@@ -134,7 +135,7 @@ def test_of_two_starts_of_one_child_the_second_waits_and_finds_the_first(
     first = race.actor("first")
     first.do("begin")
     begun = start_child(one, "child", dedup_id=dedup_id)
-    assert first.do(SQL.start_children.sql, columns.start_children([begun]))
+    assert first.do(SQL.start_children.sql, children.start_children([begun]))
 
     with ThreadPoolExecutor(1) as pool:
         child_id = "child" if same == "id" else "late"
@@ -162,7 +163,7 @@ def test_a_child_whose_holder_ends_just_then_is_linked_to_itself(
     inserted, held = "s.workflow_uuid, w.workflow_uuid, d.workflow_uuid", "d.workflow_uuid, s.workflow_uuid"
     sql = cut(SQL.start_children.sql, inserted, held) if is_cut else SQL.start_children.sql
     write = start_child(run, "child", dedup_id="d", attaches=True)
-    started = parent.start(sql, columns.start_children([write]))
+    started = parent.start(sql, children.start_children([write]))
     race.until_waiting(parent)
     ender.do("commit")
 

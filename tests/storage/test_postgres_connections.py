@@ -16,10 +16,11 @@ from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
 from durust.failpoints import FailpointError
 from durust.model.status import Status
 from durust.model.writes import Recorded, Refused, Write
-from durust.storage import columns, halves, pool, postgres
+from durust.storage import halves, pool, postgres
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Deadlock, Lost, Row, Transient, fault
 from durust.storage.postgres import Address, PostgresLink, PostgresProvider
+from durust.storage.postgres_writes import steps
 from durust.storage.provider import Hint, Writer
 from durust.storage.statements import Statement
 from tests.conformance.builders import (
@@ -287,7 +288,7 @@ def test_a_lock_that_is_held_for_long_is_a_reason_that_passes(provider: Postgres
     impatient = {**provider._address.parameters(), "options": "-c lock_timeout=10ms"}
 
     with closing(PostgresLink("impatient", impatient)) as link, pytest.raises(Transient, match="lock timeout"):
-        link.run([Call(SQL.record_steps, columns.record_steps([record_step(run)]))])
+        link.run([Call(SQL.record_steps, steps.record_steps([record_step(run)]))])
 
 
 @pytest.mark.protocol("4.transient.re-sent")

@@ -14,6 +14,7 @@ from durust.model.writes import DebounceWorkflow, Recorded
 from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import debounced
 from tests.conformance.builders import APP, LONG_SECONDS, NAME, commit, commit_one, debounce, row_of
 from tests.storage.races import Actor, Race, Rows, cut
 from tests.support.waiting import eventually
@@ -26,7 +27,7 @@ ORDER = "     order by w.workflow_uuid\n"
 
 def sent(*writes: DebounceWorkflow) -> columns.Params:
     """Return the parameters of debounced starts."""
-    return columns.debounce_workflows(writes)
+    return debounced.debounce_workflows(writes)
 
 
 def sweeping() -> columns.Params:

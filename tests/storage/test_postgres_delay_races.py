@@ -9,6 +9,7 @@ from durust.model.writes import SetDelay
 from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import orders
 from tests.conformance.builders import (
     APP,
     LONG_SECONDS,
@@ -25,7 +26,7 @@ from tests.storage.races import Race, cut
 
 SHIPPED_OR_CUT = pytest.mark.parametrize("is_cut", [False, True], ids=["shipped", "cut"])
 CLOCK = "clock_timestamp() returns timestamptz"
-DELAY = columns.set_delays([SetDelay("a", LONG_SECONDS)])
+DELAY = orders.set_delays([SetDelay("a", LONG_SECONDS)])
 
 
 def make_due(provider: PostgresProvider, race: Race) -> None:

@@ -7,6 +7,8 @@ import pytest
 from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import forks, orders, publications
+from durust.storage.postgres_writes.steps import record_steps
 from tests.conformance.builders import (
     commit,
     delete,
@@ -35,7 +37,7 @@ select 'b', h.function_id, h.key, h.value, h.serialization
 
 def forking() -> columns.Params:
     """Return the parameters of a fork of the one workflow, whole."""
-    return columns.fork_workflows([fork("a", "b", 9)])
+    return forks.fork_workflows([fork("a", "b", 9)])
 
 
 def places_of_events(race: Race, workflow: str) -> list[int]:
@@ -54,8 +56,8 @@ def test_a_fork_that_waits_for_a_checkpoint_has_no_event_without_its_step(
     commit(provider, record_step(run), set_event(run, 2, after=1))
     owner, forker = race.actor("owner"), race.actor("forker")
     owner.do("begin")
-    assert owner.do(SQL.record_steps.sql, columns.record_steps([record_step(run, 3, after=2)]))
-    assert owner.do(SQL.set_events.sql, columns.publish([set_event(run, 4, after=3)]))
+    assert owner.do(SQL.record_steps.sql, record_steps([record_step(run, 3, after=2)]))
+    assert owner.do(SQL.set_events.sql, publications.publish([set_event(run, 4, after=3)]))
 
     forked = forker.start(SQL.fork_workflows.sql, forking())
     race.until_waiting(forker)
@@ -76,7 +78,7 @@ def test_a_run_goes_on_behind_a_fork_of_it(provider: PostgresProvider, race: Rac
     run = make_claimed(provider, "a")
     commit(provider, record_step(run), set_event(run, 2, after=1))
     owner, forker = race.actor("owner"), race.actor("forker")
-    write = columns.publish([set_event(run, 3, after=2)])
+    write = publications.publish([set_event(run, 3, after=2)])
     forker.do("begin")
 
     if is_held:
@@ -106,8 +108,8 @@ def test_nothing_is_forked_that_is_deleted_first(provider: PostgresProvider, rac
     commit(provider, record_step(run))
     remover, forker = race.actor("remover"), race.actor("forker")
     remover.do("begin")
-    remover.do(SQL.lock_doomed.sql, columns.delete_workflows([delete("a")]))
-    remover.do(SQL.delete_workflows.sql, columns.delete_workflows([delete("a")]))
+    remover.do(SQL.lock_doomed.sql, orders.delete_workflows([delete("a")]))
+    remover.do(SQL.delete_workflows.sql, orders.delete_workflows([delete("a")]))
 
     sql = cut(SQL.fork_workflows.sql, UPDATE) if is_cut else SQL.fork_workflows.sql
     forked = forker.start(sql, forking())
@@ -123,8 +125,8 @@ def test_two_forks_of_the_same_two_sources_do_not_wait_in_a_circle(
 ) -> None:
     commit(provider, finish(make_claimed(provider, "a")), finish(make_claimed(provider, "c")))
     one, other = race.actor("one"), race.actor("other")
-    there = columns.fork_workflows([fork("a", "a 1", 1), fork("c", "c 1", 1)])
-    back = columns.fork_workflows([fork("c", "c 2", 1), fork("a", "a 2", 1)])
+    there = forks.fork_workflows([fork("a", "a 1", 1), fork("c", "c 1", 1)])
+    back = forks.fork_workflows([fork("c", "c 2", 1), fork("a", "a 2", 1)])
     sql = SQL.fork_workflows.sql
     if is_cut:
         sql = cut(sql, "(select i.* from input i order by i.id) i", "(select i.* from input i order by i.number) i")
@@ -152,10 +154,10 @@ def test_a_record_under_way_does_not_outlive_its_workflow(
     run = make_claimed(provider, "a")
     owner, remover = race.actor("owner"), race.actor("remover")
     owner.do("begin")
-    assert owner.do(SQL.record_steps.sql, columns.record_steps([record_step(run)]))
+    assert owner.do(SQL.record_steps.sql, record_steps([record_step(run)]))
 
     remover.do("begin")
-    ids = columns.delete_workflows([delete("a")])
+    ids = orders.delete_workflows([delete("a")])
     # Cut: the removal alone, whose snapshot is older than the lock that it waits for.
     removed = remover.start(SQL.delete_workflows.sql if is_cut else SQL.lock_doomed.sql, ids)
     race.until_waiting(remover)
@@ -173,10 +175,10 @@ def test_a_record_that_comes_later_is_refused(provider: PostgresProvider, race: 
     run = make_claimed(provider, "a")
     owner, remover = race.actor("owner"), race.actor("remover")
     remover.do("begin")
-    remover.do(SQL.lock_doomed.sql, columns.delete_workflows([delete("a")]))
-    remover.do(SQL.delete_workflows.sql, columns.delete_workflows([delete("a")]))
+    remover.do(SQL.lock_doomed.sql, orders.delete_workflows([delete("a")]))
+    remover.do(SQL.delete_workflows.sql, orders.delete_workflows([delete("a")]))
 
-    recorded = owner.start(SQL.record_steps.sql, columns.record_steps([record_step(run)]))
+    recorded = owner.start(SQL.record_steps.sql, record_steps([record_step(run)]))
     race.until_waiting(owner)
     remover.do("commit")
 

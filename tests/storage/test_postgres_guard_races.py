@@ -10,9 +10,19 @@ import pytest
 from durust.model.attribute_writes import RecordAttributes
 from durust.model.records import Claimed
 from durust.model.status import Status
-from durust.storage import columns, message_columns
+from durust.storage import claiming
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import (
+    attributes,
+    children,
+    endings,
+    executors,
+    messages,
+    parking,
+    publications,
+    steps,
+)
 from durust.storage.statements import Statement
 from tests.conformance.builders import (
     commit,
@@ -39,32 +49,32 @@ Write = Callable[[Claimed], dict[str, Any]]
 SHARE, UPDATE = "for share", "for no key update"
 # Each statement of a run, its lock, and the parameters of a write of it.
 STATEMENTS: dict[str, tuple[Statement, str, Write]] = {
-    "record_steps": (SQL.record_steps, SHARE, lambda run: columns.record_steps([record_step(run)])),
-    "record_sleeps": (SQL.record_sleeps, SHARE, lambda run: columns.record_sleeps([record_sleep(run)])),
-    "set_events": (SQL.set_events, UPDATE, lambda run: columns.publish([set_event(run)])),
-    "append_streams": (SQL.append_streams, UPDATE, lambda run: columns.publish([append(run)])),
+    "record_steps": (SQL.record_steps, SHARE, lambda run: steps.record_steps([record_step(run)])),
+    "record_sleeps": (SQL.record_sleeps, SHARE, lambda run: steps.record_sleeps([record_sleep(run)])),
+    "set_events": (SQL.set_events, UPDATE, lambda run: publications.publish([set_event(run)])),
+    "append_streams": (SQL.append_streams, UPDATE, lambda run: publications.publish([append(run)])),
     "record_attributes": (
         SQL.record_attributes,
         UPDATE,
-        lambda run: columns.record_attributes([RecordAttributes(run.lease, None, 1, '{"a":1}', 1, 2)]),
+        lambda run: attributes.record_attributes([RecordAttributes(run.lease, None, 1, '{"a":1}', 1, 2)]),
     ),
     "record_sends": (
         SQL.record_sends,
         SHARE,
-        lambda run: message_columns.record_sends([record_send(run, letter(run.lease.workflow_id))]),
+        lambda run: messages.record_sends([record_send(run, letter(run.lease.workflow_id))]),
     ),
     "receive_messages": (
         SQL.receive_messages,
         SHARE,
-        lambda run: message_columns.receive_messages([receive(run, is_timeout=True)]),
+        lambda run: messages.receive_messages([receive(run, is_timeout=True)]),
     ),
-    "start_children": (SQL.start_children, SHARE, lambda run: columns.start_children([start_child(run)])),
-    "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: columns.finish_workflows([finish(run)])),
-    "park_workflows": (SQL.park_workflows, UPDATE, lambda run: columns.park_workflows([park(run)])),
+    "start_children": (SQL.start_children, SHARE, lambda run: children.start_children([start_child(run)])),
+    "finish_workflows": (SQL.finish_workflows, UPDATE, lambda run: endings.finish_workflows([finish(run)])),
+    "park_workflows": (SQL.park_workflows, UPDATE, lambda run: parking.park_workflows([park(run)])),
     "hand_back_workflows": (
         SQL.hand_back_workflows,
         UPDATE,
-        lambda run: columns.hand_back_workflows([hand_back(run)]),
+        lambda run: endings.hand_back_workflows([hand_back(run)]),
     ),
 }
 CHAIN = """       and (i.after is null or (
@@ -76,13 +86,13 @@ CHAIN = """       and (i.after is null or (
 def retire(actor: Actor, executor: str) -> None:
     """Retire an executor in two statements, as one transaction of *actor* that stays open."""
     actor.do("begin")
-    actor.do(SQL.retire_executors.sql, columns.retire_executors([executor], "lost"))
-    actor.do(SQL.release_workflows.sql, columns.release_workflows([executor]))
+    actor.do(SQL.retire_executors.sql, executors.retire_executors([executor], "lost"))
+    actor.do(SQL.release_workflows.sql, executors.release_workflows([executor]))
 
 
 def claim(actor: Actor, executor: str, queue: str) -> Rows:
     """Claim from a queue."""
-    return actor.do(SQL.claim_workflows.sql, columns.claim_workflows(want(executor, queue)))
+    return actor.do(SQL.claim_workflows.sql, claiming.claim_workflows(want(executor, queue)))
 
 
 @pytest.mark.protocol("3.guard.locked-row", "3.guard.not-enough")
@@ -125,7 +135,7 @@ def test_only_the_share_lock_refuses_a_checkpoint_that_races_a_cancel(
     other.do("update dbos.workflow_status set status = 'CANCELLED', owner_xid = null")
 
     sql = cut(SQL.record_steps.sql, SHARE, "" if lock == "foreign key" else lock)
-    written = zombie.start(sql, columns.record_steps([record_step(run)]))
+    written = zombie.start(sql, steps.record_steps([record_step(run)]))
     has_waited = race.until_settled(zombie, written)
     other.do("commit")
 
@@ -140,11 +150,11 @@ def test_no_checkpoint_lands_behind_a_loaded_history(provider: PostgresProvider,
     reaper, zombie = race.actor("reaper"), race.actor("zombie")
     zombie.do("begin")
     zombie.do(
-        cut(SQL.record_steps.sql, SHARE) if is_cut else SQL.record_steps.sql, columns.record_steps([record_step(run)])
+        cut(SQL.record_steps.sql, SHARE) if is_cut else SQL.record_steps.sql, steps.record_steps([record_step(run)])
     )
 
-    reaper.do(SQL.retire_executors.sql, columns.retire_executors(["first"], "lost"))
-    released = reaper.do(SQL.release_workflows.sql, columns.release_workflows(["first"]))
+    reaper.do(SQL.retire_executors.sql, executors.retire_executors(["first"], "lost"))
+    released = reaper.do(SQL.release_workflows.sql, executors.release_workflows(["first"]))
     claimed = provider.claim(want("second", run.queue or ""))
     zombie.do("commit")
 
@@ -159,7 +169,7 @@ def test_a_checkpoint_holds_its_row_until_it_has_committed(provider: PostgresPro
     owner, other = race.actor("owner"), race.actor("other")
     owner.do("begin")
 
-    owner.do(SQL.record_steps.sql, columns.record_steps([record_step(run)]))
+    owner.do(SQL.record_steps.sql, steps.record_steps([record_step(run)]))
     cancelled = other.start("update dbos.workflow_status set status = 'CANCELLED' where workflow_uuid = 'a'")
 
     race.until_waiting(other)

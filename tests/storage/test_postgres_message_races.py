@@ -12,9 +12,11 @@ from durust.model.status import Status
 from durust.model.waits import MESSAGE, NULL_TOPIC
 from durust.model.wakes import wakes_of
 from durust.model.writes import Missing, Nothing, ParkWorkflow, Recorded, Wait
-from durust.storage import columns, message_columns
+from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import messages, steps, waking
+from durust.storage.postgres_writes.parking import park_workflows, wake_parked
 from tests.conformance.builders import (
     commit,
     commit_one,
@@ -63,7 +65,7 @@ def test_a_receipt_that_stands_already_consumes_no_second_message(
     one, again = race.actor("one"), race.actor("again")
     own = "      join recorded r on r.workflow_uuid = p.id and r.function_id = p.place\n     where n.message"
     sql = cut(SQL.receive_messages.sql, own, "     where n.message") if is_cut else SQL.receive_messages.sql
-    parameters = message_columns.receive_messages([receive(run)])
+    parameters = messages.receive_messages([receive(run)])
 
     # The answer to the first is lost with its connection, so the batch is sent again while it is still under way.
     one.do("begin")
@@ -90,7 +92,7 @@ def test_a_message_that_somebody_else_consumes_meanwhile_is_not_received_too(
 
     lock = "            limit 1\n              for update) n"
     sql = cut(SQL.receive_messages.sql, lock, "            limit 1) n") if is_cut else SQL.receive_messages.sql
-    picking = receiver.start(sql, message_columns.receive_messages([receive(run)]))
+    picking = receiver.start(sql, messages.receive_messages([receive(run)]))
     race.until_waiting(receiver)
     other.do("commit")
     picking.result()
@@ -110,14 +112,14 @@ def test_messages_are_received_in_the_order_of_their_commits(
     statement = SQL.record_sends if by == "a run" else SQL.send_messages
     sql = cut(statement.sql, HOLD_TARGET, LOOSE_TARGET) if is_cut else statement.sql
     parameters = (
-        message_columns.record_sends([record_send(sender, letter("a", "2"))])
+        messages.record_sends([record_send(sender, letter("a", "2"))])
         if by == "a run"
-        else message_columns.send_messages([send(letter("a", "2"))])
+        else messages.send_messages([send(letter("a", "2"))])
     )
 
     first.do("begin")
     lone = cut(SQL.send_messages.sql, HOLD_TARGET, LOOSE_TARGET) if is_cut else SQL.send_messages.sql
-    first.do(lone, message_columns.send_messages([send(letter("a", "1"))]))
+    first.do(lone, messages.send_messages([send(letter("a", "1"))]))
     sending = second.start(sql, parameters)
     has_waited = race.until_settled(second, sending)
     early = commit_one(provider, receive(run, 1)) if is_cut else None
@@ -144,9 +146,9 @@ def test_a_receiver_that_is_deleted_meanwhile_is_an_outcome_and_no_failure(
     statement = SQL.record_sends if by == "a run" else SQL.send_messages
     sql = cut(statement.sql, HOLD_TARGET, LOOSE_TARGET) if is_cut else statement.sql
     parameters = (
-        message_columns.record_sends([record_send(sender, letter("a"))])
+        messages.record_sends([record_send(sender, letter("a"))])
         if by == "a run"
-        else message_columns.send_messages([send(letter("a"))])
+        else messages.send_messages([send(letter("a"))])
     )
     other.do("begin")
     other.do("delete from dbos.workflow_status where workflow_uuid = 'a'")
@@ -171,14 +173,14 @@ def test_two_batches_that_send_to_each_others_runs_do_not_lock_each_other_out(
 ) -> None:
     runs = make_claimed(provider, "a"), make_claimed(provider, "b")
     one, other = race.actor("one"), race.actor("other")
-    locks = [] if is_cut else [(SQL.lock_workflows.sql, message_columns.lock_workflows(["b", "a"]))]
+    locks = [] if is_cut else [(SQL.lock_workflows.sql, messages.lock_workflows(["b", "a"]))]
 
     def calls(sender: Claimed, receiver: Claimed) -> list[tuple[str, columns.Params]]:
         sent = record_send(sender, letter(receiver.lease.workflow_id), place=2)
         return [
             *locks,
-            (SQL.record_steps.sql, columns.record_steps([record_step(sender)])),
-            (SQL.record_sends.sql, message_columns.record_sends([sent])),
+            (SQL.record_steps.sql, steps.record_steps([record_step(sender)])),
+            (SQL.record_sends.sql, messages.record_sends([sent])),
         ]
 
     one.do("begin")
@@ -223,7 +225,7 @@ def test_in_one_statement_two_receipts_of_one_topic_would_record_one_message_twi
     run = make_receiver(provider, "1")
     writes: list[ReceiveMessage] = [receive(run, 1), receive(run, 2)]
 
-    race.observer.do(SQL.receive_messages.sql, message_columns.receive_messages(writes))
+    race.observer.do(SQL.receive_messages.sql, messages.receive_messages(writes))
 
     assert received(provider) == ["1", "1"]
 
@@ -272,12 +274,12 @@ def test_a_message_and_the_park_of_whoever_waits_for_it_cannot_miss_each_other(
     held = cut(SQL.send_messages.sql, HOLD_TARGET, LOOSE_TARGET) if is_cut else SQL.send_messages.sql
     calls = {
         "the sender": [
-            (held, message_columns.send_messages([sent])),
-            (SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(sent))),
+            (held, messages.send_messages([sent])),
+            (SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(sent))),
         ],
         "the receiver": [
-            (SQL.park_workflows.sql, columns.park_workflows([parking])),
-            (SQL.wake_parked.sql, columns.wake_parked([parking])),
+            (SQL.park_workflows.sql, park_workflows([parking])),
+            (SQL.wake_parked.sql, wake_parked([parking])),
         ],
     }
     [(second, later)] = [(name, each) for name, each in calls.items() if name != first]

@@ -11,9 +11,12 @@ from durust import clock
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
 from durust.model.writes import Alive, Beat, StoreQueue
-from durust.storage import columns, message_columns
+from durust.storage import columns
 from durust.storage.batch import SQL
+from durust.storage.claiming import claim_workflows
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import endings, executors, messages, parking, starts, steps
+from durust.storage.postgres_writes.queues import store_queues
 from durust.storage.statements import Statement
 from tests.conformance.builders import (
     APP,
@@ -54,17 +57,17 @@ STILL_DEAD = """
 
 def claiming(by: str = "first") -> columns.Params:
     """Return the parameters of a claim of one row."""
-    return columns.claim_workflows(want(by, limit=1))
+    return claim_workflows(want(by, limit=1))
 
 
 def direct(workflow_id: str, by: str) -> columns.Params:
     """Return the parameters of a direct start."""
-    return columns.start_workflows([start(lease=Lease(workflow_id, by, clock.random_token()))])
+    return starts.start_workflows([start(lease=Lease(workflow_id, by, clock.random_token()))])
 
 
 def retiring(by: str = "first") -> columns.Params:
     """Return the parameters of both statements of a retirement."""
-    return columns.retire_executors([by], "killed") | columns.release_workflows([by])
+    return executors.retire_executors([by], "killed") | executors.release_workflows([by])
 
 
 def sweeping() -> columns.Params:
@@ -208,7 +211,7 @@ def test_the_first_of_two_retirements_says_why(provider: PostgresProvider, race:
     one.do(SQL.retire_executors.sql, retiring())
 
     sql = cut(SQL.retire_executors.sql, "       for no key update\n") if is_cut else SQL.retire_executors.sql
-    again = other.start(sql, columns.retire_executors(["first"], "once more"))
+    again = other.start(sql, executors.retire_executors(["first"], "once more"))
     race.until_waiting(other)
     one.do("commit")
     again.result()
@@ -361,7 +364,7 @@ def test_a_release_does_not_revive_what_ends_meanwhile(provider: PostgresProvide
     reaper.do(SQL.retire_executors.sql, retiring())
     owner.do("begin")
     # The last batch of the one that died.
-    owner.do(SQL.finish_workflows.sql, columns.finish_workflows([finish(run)]))
+    owner.do(SQL.finish_workflows.sql, endings.finish_workflows([finish(run)]))
 
     sql = cut(SQL.release_workflows.sql, SKIP) if is_cut else SQL.release_workflows.sql
     released = reaper.start(sql, retiring())
@@ -534,7 +537,7 @@ def test_only_a_later_statement_sees_that_a_parked_run_is_due_already(
 ) -> None:
     run = make_claimed(provider, "a")
     parker = race.actor("parker")
-    parameters = columns.park_workflows([park(run, until_ms=1)])
+    parameters = parking.park_workflows([park(run, until_ms=1)])
     parked = "\nselect p.workflow_uuid from parked p"
     look, _, queue = cut(SQL.wake_parked.sql, "with pick", "pick").partition(UPDATE)
     combined = cut(SQL.park_workflows.sql, parked, f", {look}, queued as ({UPDATE}{queue}) {parked}")
@@ -555,7 +558,7 @@ def test_a_look_behind_a_park_does_not_revive_what_is_cancelled_meanwhile(
 ) -> None:
     run = make_claimed(provider, "a")
     other, parker = race.actor("other"), race.actor("parker")
-    parameters = columns.park_workflows([park(run, until_ms=1)])
+    parameters = parking.park_workflows([park(run, until_ms=1)])
     parker.do(SQL.park_workflows.sql, parameters)
     other.do("begin")
     other.do("update dbos.workflow_status set status = 'CANCELLED'")
@@ -569,21 +572,21 @@ def test_a_look_behind_a_park_does_not_revive_what_is_cancelled_meanwhile(
 
 
 ORDERED: dict[str, tuple[Statement, Callable[[list[Claimed]], columns.Params]]] = {
-    "record_steps": (SQL.record_steps, lambda runs: columns.record_steps([record_step(run) for run in runs])),
-    "record_sleeps": (SQL.record_sleeps, lambda runs: columns.record_sleeps([record_sleep(run) for run in runs])),
+    "record_steps": (SQL.record_steps, lambda runs: steps.record_steps([record_step(run) for run in runs])),
+    "record_sleeps": (SQL.record_sleeps, lambda runs: steps.record_sleeps([record_sleep(run) for run in runs])),
     "record_sends": (
         SQL.record_sends,
-        lambda runs: message_columns.record_sends([record_send(run, letter(run.lease.workflow_id)) for run in runs]),
+        lambda runs: messages.record_sends([record_send(run, letter(run.lease.workflow_id)) for run in runs]),
     ),
     "receive_messages": (
         SQL.receive_messages,
-        lambda runs: message_columns.receive_messages([receive(run) for run in runs]),
+        lambda runs: messages.receive_messages([receive(run) for run in runs]),
     ),
-    "finish_workflows": (SQL.finish_workflows, lambda runs: columns.finish_workflows([finish(run) for run in runs])),
-    "park_workflows": (SQL.park_workflows, lambda runs: columns.park_workflows([park(run) for run in runs])),
+    "finish_workflows": (SQL.finish_workflows, lambda runs: endings.finish_workflows([finish(run) for run in runs])),
+    "park_workflows": (SQL.park_workflows, lambda runs: parking.park_workflows([park(run) for run in runs])),
     "hand_back_workflows": (
         SQL.hand_back_workflows,
-        lambda runs: columns.hand_back_workflows([hand_back(run) for run in runs]),
+        lambda runs: endings.hand_back_workflows([hand_back(run) for run in runs]),
     ),
 }
 ORDER = "            order by i.id"
@@ -604,7 +607,7 @@ def test_two_batches_over_the_same_rows_in_opposite_orders_do_not_lock_each_othe
     holder.do("select from dbos.workflow_status where workflow_uuid = 'b' for update")
 
     ending = cut(SQL.finish_workflows.sql, ORDER) if is_cut else SQL.finish_workflows.sql
-    forwards = one.start(ending, columns.finish_workflows([finish(run) for run in runs]))
+    forwards = one.start(ending, endings.finish_workflows([finish(run) for run in runs]))
     race.until_waiting(one)
     backwards = other.start(sql, parameters(runs[::-1]))
     race.until_waiting(other)
@@ -628,9 +631,9 @@ def test_two_programs_that_store_their_queues_in_opposite_orders_do_not_lock_eac
     holder.do("begin")
     holder.do("select from dbos.queues where name = 'b' for update")
 
-    forwards = one.start(sql, columns.store_queues(queues))
+    forwards = one.start(sql, store_queues(queues))
     race.until_waiting(one)
-    backwards = other.start(sql, columns.store_queues(queues[::-1]))
+    backwards = other.start(sql, store_queues(queues[::-1]))
     race.until_waiting(other)
     holder.do("commit")
 

@@ -9,9 +9,10 @@ from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.waits import EVENT, STREAM
 from durust.model.wakes import wakes_of
-from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import publications, waking
+from durust.storage.postgres_writes.parking import hold_awaited, park_workflows, wake_parked
 from tests.conformance.builders import make_claimed, row_of
 from tests.conformance.publishing import append, set_event
 from tests.conformance.test_publication_arrivals import wait_for
@@ -36,11 +37,11 @@ def publication(kind: str, target: Claimed) -> SetEvent | AppendStream:
 def write(actor: Actor, wanted: SetEvent | AppendStream) -> None:
     """Write a publication, and look for who waits, in a transaction that is open."""
     if isinstance(wanted, SetEvent):
-        actor.do(SQL.hold_buckets.sql, columns.hold_buckets([wanted.lease.workflow_id]))
-        actor.do(SQL.set_events.sql, columns.publish([wanted]))
+        actor.do(SQL.hold_buckets.sql, waking.hold_buckets([wanted.lease.workflow_id]))
+        actor.do(SQL.set_events.sql, publications.publish([wanted]))
     else:
-        actor.do(SQL.append_streams.sql, columns.publish([wanted]))
-    actor.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(wanted)))
+        actor.do(SQL.append_streams.sql, publications.publish([wanted]))
+    actor.do(SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(wanted)))
 
 
 @pytest.mark.protocol("4.park.wakers")
@@ -58,9 +59,9 @@ def test_what_is_being_published_is_not_missed(
     publishing.do("begin")
     write(publishing, wanted)
     parking.do("begin")
-    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
-    parking.do(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
-    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, columns.wake_parked([parked]))
+    parking.do(SQL.park_workflows.sql, park_workflows([parked]))
+    parking.do(SQL.hold_awaited.sql, hold_awaited([parked]))
+    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, wake_parked([parked]))
     parking.do("commit")
     publishing.do("commit")
 
@@ -80,17 +81,17 @@ def test_a_park_that_is_under_way_is_not_missed(
     statement = SQL.set_events.sql if kind == EVENT else SQL.append_streams.sql
 
     parking.do("begin")
-    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
-    parking.do(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
-    parking.do(SQL.wake_parked.sql, columns.wake_parked([parked]))
+    parking.do(SQL.park_workflows.sql, park_workflows([parked]))
+    parking.do(SQL.hold_awaited.sql, hold_awaited([parked]))
+    parking.do(SQL.wake_parked.sql, wake_parked([parked]))
     publishing.do("begin")
     sql = cut(statement, "for no key update", "for key share") if is_cut else statement
-    written = publishing.start(sql, columns.publish([wanted]))
+    written = publishing.start(sql, publications.publish([wanted]))
     if not is_cut:
         race.until_blocked(publishing.pid)
         parking.do("commit")
     assert written.result(TIMEOUT_SECONDS)
-    publishing.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(wanted)))
+    publishing.do(SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(wanted)))
     publishing.do("commit")
     if is_cut:
         parking.do("commit")
@@ -107,15 +108,15 @@ def test_a_park_for_a_workflow_that_is_not_there_yet_is_not_missed(
     parked = wait_for(waiter, EVENT)
     parking, publishing = race.actor("parking"), race.actor("publishing")
     hold = cut(SQL.hold_awaited.sql, BUSY) if is_cut else SQL.hold_awaited.sql
-    parameters = columns.hold_awaited([parked])
+    parameters = hold_awaited([parked])
 
     parking.do("begin")
-    parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
+    parking.do(SQL.park_workflows.sql, park_workflows([parked]))
     parking.do(hold, parameters)
-    parking.do(SQL.wake_parked.sql, columns.wake_parked([parked]))
+    parking.do(SQL.wake_parked.sql, wake_parked([parked]))
     wanted = set_event(make_claimed(provider, "target", by="second"))
     publishing.do("begin")
-    held = publishing.start(SQL.hold_buckets.sql, columns.hold_buckets(["target"]))
+    held = publishing.start(SQL.hold_buckets.sql, waking.hold_buckets(["target"]))
     if not is_cut:
         race.until_blocked(publishing.pid)
         parking.do("commit")
@@ -140,14 +141,14 @@ def test_the_event_of_a_workflow_that_a_park_has_not_seen_is_not_missed(
 
     with race.held(parking, "hashtext(text) returns integer"):
         parking.do("begin")
-        parking.do(SQL.park_workflows.sql, columns.park_workflows([parked]))
-        held = parking.start(SQL.hold_awaited.sql, columns.hold_awaited([parked]))
+        parking.do(SQL.park_workflows.sql, park_workflows([parked]))
+        held = parking.start(SQL.hold_awaited.sql, hold_awaited([parked]))
         race.until_waiting(parking)
         wanted = set_event(make_claimed(provider, "target", by="second"))
         publishing.do("begin")
         write(publishing, wanted)
     held.result(TIMEOUT_SECONDS)
-    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, columns.wake_parked([parked]))
+    parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, wake_parked([parked]))
     parking.do("commit")
     publishing.do("commit")
 
@@ -158,7 +159,7 @@ def test_the_event_of_a_workflow_that_a_park_has_not_seen_is_not_missed(
 def test_a_batch_that_is_sent_again_beside_itself_appends_once(provider: PostgresProvider, race: Race) -> None:
     target = make_claimed(provider, "target")
     first, second = race.actor("first"), race.actor("second")
-    batch = columns.publish([append(target, place) for place in (1, 2)])
+    batch = publications.publish([append(target, place) for place in (1, 2)])
 
     first.do("begin")
     first.do(SQL.append_streams.sql, batch)

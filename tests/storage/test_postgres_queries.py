@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from durust.model.filters import ListFilter
-from durust.storage import columns, postgres
+from durust.storage import asking, postgres
 from durust.storage.batch import SQL
 from durust.storage.links import Call
 from durust.storage.postgres import PostgresProvider
@@ -161,7 +161,7 @@ def test_a_list_walks_the_index_of_its_narrowest_filter(
     race.observer.do("vacuum analyze")
     explain = Statement("explain", f"explain {SQL.list_workflows.sql}", writes=False)
 
-    [plan] = provider._run([Call(explain, columns.list_workflows(query))])
+    [plan] = provider._run([Call(explain, asking.list_workflows(query))])
 
     scans = [line for (line,) in plan if "Scan" in line and "Heap" not in line]
     assert len(scans) == 1

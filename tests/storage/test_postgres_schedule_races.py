@@ -6,9 +6,9 @@ import pytest
 
 from durust.model.records import ScheduleRow
 from durust.model.schedule_writes import FireTicks, ResumeSchedule, StoreSchedule, Tick
-from durust.storage import schedule_columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import schedules
 from tests.conformance.builders import APP, NAME, commit
 from tests.storage.races import Actor, Race, cut
 
@@ -40,7 +40,7 @@ def runs(race: Race) -> int:
 def fires_beside(race: Race, first: Actor, second: Actor, write: FireTicks, *, is_cut: bool) -> bool:
     """Fire beside the open transaction of *first*, which then commits; return whether the ticks counted."""
     sql = cut(SQL.fire_ticks.sql, LOCK, JUDGED_EARLY) if is_cut else SQL.fire_ticks.sql
-    fired = second.start(sql, schedule_columns.fire_ticks(write))
+    fired = second.start(sql, schedules.fire_ticks(write))
     race.until_settled(second, fired)
     first.do("commit")
     return bool(fired.result())
@@ -52,7 +52,7 @@ def test_of_two_that_fire_at_once_one_counts(provider: PostgresProvider, race: R
     row = make_schedule(provider)
     first, second = race.actor("first"), race.actor("second")
     first.do("begin")
-    assert first.do(SQL.fire_ticks.sql, schedule_columns.fire_ticks(fire(row, 1)))
+    assert first.do(SQL.fire_ticks.sql, schedules.fire_ticks(fire(row, 1)))
 
     counted = fires_beside(race, first, second, fire(row, 2), is_cut=is_cut)
 
@@ -65,7 +65,7 @@ def test_a_tick_that_races_one_before_it_sees_its_run(provider: PostgresProvider
     row = make_schedule(provider, overlap="skip")
     first, second = race.actor("first"), race.actor("second")
     first.do("begin")
-    assert first.do(SQL.fire_ticks.sql, schedule_columns.fire_ticks(fire(row, 1)))
+    assert first.do(SQL.fire_ticks.sql, schedules.fire_ticks(fire(row, 1)))
 
     fires_beside(race, first, second, fire(row, 2), is_cut=is_cut)
 
@@ -77,7 +77,7 @@ def test_a_tick_that_races_a_pause_does_not_count(provider: PostgresProvider, ra
     row = make_schedule(provider)
     first, second = race.actor("first"), race.actor("second")
     first.do("begin")
-    first.do(SQL.pause_schedules.sql, schedule_columns.named("often"))
+    first.do(SQL.pause_schedules.sql, schedules.named("often"))
 
     counted = fires_beside(race, first, second, fire(row, 1), is_cut=is_cut)
 
@@ -88,9 +88,9 @@ def test_a_pause_that_races_a_tick_waits_for_it(provider: PostgresProvider, race
     row = make_schedule(provider)
     first, second = race.actor("first"), race.actor("second")
     first.do("begin")
-    first.do(SQL.fire_ticks.sql, schedule_columns.fire_ticks(fire(row, 1)))
+    first.do(SQL.fire_ticks.sql, schedules.fire_ticks(fire(row, 1)))
 
-    paused = second.start(SQL.pause_schedules.sql, schedule_columns.named("often"))
+    paused = second.start(SQL.pause_schedules.sql, schedules.named("often"))
     race.until_waiting(second)
     first.do("commit")
 
@@ -105,8 +105,8 @@ def test_a_second_resume_settles_nothing_that_a_tick_left_open(provider: Postgre
     first, second = race.actor("first"), race.actor("second")
     race.observer.do("update dbos.workflow_schedules set status = 'PAUSED'")
     first.do("begin")
-    first.do(SQL.resume_schedules.sql, schedule_columns.named("often"))
-    resumed = second.start(SQL.resume_schedules.sql, schedule_columns.named("often"))
+    first.do(SQL.resume_schedules.sql, schedules.named("often"))
+    resumed = second.start(SQL.resume_schedules.sql, schedules.named("often"))
     race.until_waiting(second)
     [[settled]] = first.do("select settled_until from durust.schedules")
     first.do("commit")
@@ -130,7 +130,7 @@ def test_the_look_for_a_run_that_has_not_ended_reads_no_past(provider: PostgresP
 
     plan = race.observer.do(
         f"explain (analyze, buffers) {SQL.fire_ticks.sql}",
-        schedule_columns.fire_ticks(fire(provider.schedules().rows[0], 1)),
+        schedules.fire_ticks(fire(provider.schedules().rows[0], 1)),
     )
 
     text = "\n".join(line for (line,) in plan)

@@ -7,9 +7,10 @@ import pytest
 from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.wakes import wakes_of
-from durust.storage import columns
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_writes import endings, waking
+from durust.storage.postgres_writes.parking import hold_awaited, park_workflows, wake_parked
 from tests.conformance.builders import commit, finish, make_claimed, row_of, sweep
 from tests.conformance.test_arrivals import wait_for
 from tests.storage.races import Race, cut
@@ -41,12 +42,12 @@ def test_an_end_that_is_under_way_is_not_missed(
         look = cut(look, "v.target in (", "false and v.target in (")
 
     ending.do("begin")
-    ending.do(SQL.finish_workflows.sql, columns.finish_workflows([end]))
-    ending.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(end)))
+    ending.do(SQL.finish_workflows.sql, endings.finish_workflows([end]))
+    ending.do(SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(end)))
     parking.do("begin")
-    parking.do(SQL.park_workflows.sql, columns.park_workflows([write]))
-    parking.do(SQL.hold_awaited.sql, columns.hold_awaited([write]))
-    parking.do(look, columns.wake_parked([write]))
+    parking.do(SQL.park_workflows.sql, park_workflows([write]))
+    parking.do(SQL.hold_awaited.sql, hold_awaited([write]))
+    parking.do(look, wake_parked([write]))
     parking.do("commit")
     ending.do("commit")
 
@@ -68,16 +69,16 @@ def test_a_park_that_is_under_way_is_not_missed(
     hold = cut(SQL.hold_awaited.sql, "for share skip locked") if is_cut else SQL.hold_awaited.sql
 
     parking.do("begin")
-    parking.do(SQL.park_workflows.sql, columns.park_workflows([write]))
-    parking.do(hold, columns.hold_awaited([write]))
-    parking.do(SQL.wake_parked.sql, columns.wake_parked([write]))
+    parking.do(SQL.park_workflows.sql, park_workflows([write]))
+    parking.do(hold, hold_awaited([write]))
+    parking.do(SQL.wake_parked.sql, wake_parked([write]))
     ending.do("begin")
-    finishing = ending.start(SQL.finish_workflows.sql, columns.finish_workflows([end]))
+    finishing = ending.start(SQL.finish_workflows.sql, endings.finish_workflows([end]))
     if not is_cut:
         race.until_blocked(ending.pid)
         parking.do("commit")
     finishing.result(TIMEOUT_SECONDS)
-    ending.do(SQL.wake_waiters.sql, columns.wake_waiters(wakes_of(end)))
+    ending.do(SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(end)))
     ending.do("commit")
     if is_cut:
         parking.do("commit")

@@ -29,7 +29,7 @@ def make_ended(provider: PostgresProvider | SqliteProvider, *names: str) -> None
 
 def removal(provider: PostgresProvider, *names: str) -> columns.Params:
     """Return the parameters of a removal of workflows as they stand."""
-    return columns.purge_workflows(EVERYTHING, [(name, row_of(provider, name).completed_at_ms) for name in names])
+    return purging.purge_workflows(EVERYTHING, [(name, row_of(provider, name).completed_at_ms) for name in names])
 
 
 def test_a_row_that_was_revived_after_the_look_stays_on_postgres(provider: PostgresProvider, race: Race) -> None:
@@ -93,7 +93,7 @@ def test_without_the_lock_a_removal_waits_for_who_revives(provider: PostgresProv
 
 
 def test_a_look_walks_the_ends_and_stops(provider: PostgresProvider, race: Race) -> None:
-    asked = columns.find_purgeable(EVERYTHING)
+    asked = purging.find_purgeable(EVERYTHING)
     race.observer.do(
         "insert into dbos.workflow_status (workflow_uuid, status, application_name, completed_at) "
         "select n::text, 'SUCCESS', 'durust', n from generate_series(1, 20000) n"

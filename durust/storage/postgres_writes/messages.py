@@ -1,11 +1,19 @@
-"""Writes of messages turned into the parameters of Postgres's statements."""
+"""Messages on Postgres."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from durust.model.message_writes import RECEIVE_NAME, Letter, ReceiveMessage, RecordSend, SendMessages
-from durust.storage.columns import Params, chained, numbers, texts
+from durust.model.writes import Missing, Nothing, Outcome, Recorded
+from durust.storage import statements
+from durust.storage.columns import Params, numbers, texts
+from durust.storage.links import Call
+from durust.storage.postgres_writes.guards import RUNS, chained, place_of
+from durust.storage.postgres_writes.kinds import Answers, Group, Kind, Results
+from durust.storage.retries import RECORDED
+
+SQL = statements.load("postgres")
 
 
 def lock_workflows(ids: Iterable[str]) -> Params:
@@ -56,3 +64,42 @@ def receive_messages(writes: Sequence[ReceiveMessage]) -> Params:
         "timeouts": texts(str(write.is_timeout) for write in writes),
         "name": RECEIVE_NAME,
     }
+
+
+def _sent(found: Group, results: Results) -> Answers:
+    """Answer the sends of runs that were recorded, or name a workflow that is not there."""
+    came_back = {(row[0], row[1]): RECORDED if row[2] is None else Missing(row[2]) for row in results[0]}
+    return {index: came_back[key] for index, write in found if (key := place_of(write)) in came_back}
+
+
+def _delivered(found: Group, results: Results) -> Answers:
+    lost: dict[int, str] = dict(results[0])
+    return {index: Missing(lost[number]) if number in lost else RECORDED for number, (index, _) in enumerate(found)}
+
+
+def _received(found: Group, results: Results) -> Answers:
+    came_back: dict[tuple[str, int], Outcome] = {
+        (workflow_id, place): Recorded(output=output, serialization=serialization) if is_recorded else Nothing()
+        for workflow_id, place, is_recorded, output, serialization in results[0]
+    }
+    return {index: came_back[key] for index, write in found if (key := place_of(write)) in came_back}
+
+
+KINDS: Mapping[type, Kind] = {
+    RecordSend: Kind(
+        key=place_of,
+        calls=lambda writes: [Call(SQL.record_sends, record_sends(writes), is_hot=True)],
+        read=_sent,
+        question=RUNS,
+    ),
+    SendMessages: Kind(
+        calls=lambda writes: [Call(SQL.send_messages, send_messages(writes), is_hot=True)], read=_delivered
+    ),
+    ReceiveMessage: Kind(
+        # Two of one topic in one statement would pick the same message.
+        key=lambda write: (write.lease.workflow_id, write.topic),
+        calls=lambda writes: [Call(SQL.receive_messages, receive_messages(writes), is_hot=True)],
+        read=_received,
+        question=RUNS,
+    ),
+}
