@@ -34,11 +34,18 @@ def _purgeable(tables: Tables, request: PurgeRequest) -> Iterator[WorkflowRow]:
     age, keep = request.ended_before_seconds, request.keep_newest
     last_ms = None if age is None else tables.now_ms - round(age * 1000)
     waited_for = {wait.target for waits in tables.waits.values() for wait in waits}
+    # A fork's history names children whose parent is another.
+    named = {
+        step.child_id
+        for holder, steps in tables.history.items()
+        if holder in rows and rows[holder].status not in FINAL
+        for step in steps.values()
+    }
     for place, (ended_ms, key) in enumerate(ended):
         is_old = last_ms is not None and ended_ms <= last_ms
         is_beyond = keep is not None and place < len(ended) - keep
         parent = rows.get(rows[key].parent_id or "")
-        is_awaited = key in waited_for or (parent is not None and parent.status not in FINAL)
+        is_awaited = key in waited_for | named or (parent is not None and parent.status not in FINAL)
         if (is_old or is_beyond) and not is_awaited:
             yield rows[key]
 

@@ -20,9 +20,11 @@ from durust.storage.provider import StateProvider
 from tests.conformance.builders import (
     ANY_STATE,
     APP,
+    cancel,
     commit,
     commit_one,
     finish,
+    fork,
     history,
     make_claimed,
     make_enqueued,
@@ -32,6 +34,7 @@ from tests.conformance.builders import (
     purge,
     record_step,
     row_of,
+    start_child,
 )
 from tests.conformance.conftest import SHARED, Rewrite
 
@@ -168,6 +171,25 @@ def test_a_child_stays_for_as_long_as_its_parent_has_not_ended(provider: StatePr
     purge(provider, age=0.0, keep=0)
 
     assert ids(provider) == ["exceeded", "other child"]
+
+
+def test_a_child_stays_for_as_long_as_a_fork_of_its_parent_has_not_ended(
+    provider: StateProvider, rewrite: Rewrite
+) -> None:
+    parent = make_claimed(provider, "parent")
+    commit(provider, start_child(parent, "child", place=1), finish(parent, after=1))
+    rewrite("child", status=Status.SUCCESS)
+    rewrite("child", completed_at=1)
+    commit(provider, fork("parent", "fork", 2))
+    purge(provider, age=0.0)
+    commit(provider, fork("fork", "fork of the fork", 2))
+    commit(provider, cancel("fork"))
+
+    purge(provider, age=0.0)
+
+    assert ids(provider) == ["child", "fork of the fork"]
+    commit(provider, cancel("fork of the fork"))
+    assert purge(provider, age=0.0) == Purged(workflows=2)
 
 
 def test_who_is_waited_for_stays(provider: StateProvider, rewrite: Rewrite) -> None:

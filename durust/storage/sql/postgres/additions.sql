@@ -7,6 +7,9 @@ alter table dbos.notifications alter column durust_seq set default nextval('duru
 alter table dbos.streams add column if not exists durust_key text;
 create unique index if not exists durust_stream_keys on dbos.streams (durust_key) where durust_key is not null;
 create index if not exists durust_debounces on dbos.workflow_status (creator_xid) where is_debounced;
+-- Which histories name a workflow as one that they started: few records of all.
+create index if not exists durust_children on dbos.operation_outputs (child_workflow_id)
+    where child_workflow_id is not null;
 create index if not exists durust_claim_order on dbos.workflow_status (queue_name, priority, created_at, workflow_uuid)
     where status = 'ENQUEUED';
 -- The runs of a schedule that have not ended, which are few beside those that have.

@@ -2329,7 +2329,8 @@ returning w.workflow_uuid, w.queue_name
 
 -- name: find_purgeable
 -- Walks the ends from the oldest on, up to bounds that are scalars; who is in the way is skipped. Whose end is too old
--- and whose end has too many behind it are two questions, and one yes is enough.
+-- and whose end has too many behind it are two questions, and one yes is enough. A fork's history names children whose
+-- parent is another.
 with aged as materialized (
     select (extract(epoch from clock_timestamp()) * 1000)::bigint - %(age)s::bigint as ms
 ), beyond as materialized (
@@ -2352,6 +2353,11 @@ with aged as materialized (
            select from dbos.workflow_status p
             where p.workflow_uuid = w.parent_workflow_id
               and coalesce(p.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
+       and not exists (
+           select from dbos.operation_outputs o
+             join dbos.workflow_status h on h.workflow_uuid = o.workflow_uuid
+            where o.child_workflow_id = w.workflow_uuid
+              and coalesce(h.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
        and not exists (select from durust.waits s where s.target = w.workflow_uuid and s.target <> '')
      order by w.completed_at, w.workflow_uuid
      limit %(limit)s
@@ -2702,8 +2708,8 @@ select a.column_name
  union all
 select i.index_name
   from (values
-       ('dbos.durust_claim_order'), ('dbos.durust_debounces'), ('dbos.durust_schedule_runs'),
-       ('dbos.durust_stream_keys'), ('dbos.durust_unread'))
+       ('dbos.durust_children'), ('dbos.durust_claim_order'), ('dbos.durust_debounces'),
+       ('dbos.durust_schedule_runs'), ('dbos.durust_stream_keys'), ('dbos.durust_unread'))
        as i(index_name)
  where to_regclass(i.index_name) is null
  order by 1

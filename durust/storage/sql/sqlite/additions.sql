@@ -1,6 +1,8 @@
 -- What durust adds to the canonical tables beside columns: run whenever something of it is missing, and harmless when
 -- nothing is.
 
+-- Which histories name a workflow as one that they started: few records of all.
+create index if not exists durust_children on operation_outputs (child_workflow_id) where child_workflow_id is not null;
 create index if not exists durust_claim_order on workflow_status (queue_name, priority, created_at, workflow_uuid)
     where status = 'ENQUEUED';
 create index if not exists durust_debounces on workflow_status (creator_xid) where is_debounced = 1;

@@ -930,7 +930,8 @@ returning workflow_uuid, queue_name
 
 -- name: find_purgeable
 -- Asked without the write lock. Walks the ends from the oldest on; who is in the way is skipped. Whose end is too old
--- and whose end has too many behind it are two questions, and one yes is enough.
+-- and whose end has too many behind it are two questions, and one yes is enough. A fork's history names children whose
+-- parent is another.
 with beyond as (
     select n.completed_at, n.workflow_uuid
       from workflow_status n
@@ -955,6 +956,10 @@ with beyond as (
            select 1 from workflow_status p
             where p.workflow_uuid = w.parent_workflow_id
               and coalesce(p.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
+       and not exists (
+           select 1 from operation_outputs o join workflow_status h on h.workflow_uuid = o.workflow_uuid
+            where o.child_workflow_id = w.workflow_uuid
+              and coalesce(h.status, '') not in ('SUCCESS', 'ERROR', 'CANCELLED'))
        and not exists (select 1 from durust_waits s where s.target = w.workflow_uuid and s.target <> '')
      order by w.completed_at, w.workflow_uuid
      limit :limit
@@ -1315,7 +1320,7 @@ select a.name
  where not exists (select 1 from pragma_table_info(a.home) c where c.name = a.name)
  union all
 select a.name
-  from (select 'durust_claim_order' as name union all select 'durust_debounces' union all select 'durust_schedule_runs'
+  from (select 'durust_children' as name union all select 'durust_claim_order' union all select 'durust_debounces' union all select 'durust_schedule_runs'
          union all select 'durust_stream_keys' union all select 'durust_unread'
          union all select 'durust_notifications_seq') a
  where not exists (select 1 from sqlite_master m where m.name = a.name)
