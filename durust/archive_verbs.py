@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 from durust.archives import Archives
 from durust.handle import WorkflowHandle
+from durust.verbs import Verbs
 
 
-class ArchiveVerbs(ABC):
+class ArchiveVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _archives_of(self, asked: str) -> Archives:
-        """Return the way of documents out of the database and into it, for the verb that was *asked*."""
-
-    @abstractmethod
-    def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
-        """Return a handle to a run of a workflow."""
 
     def export_workflow(self, workflow_id: str, *, children: bool = False) -> dict[str, Any]:
         """Return a workflow with all that is its own, as a document that `json.dumps` takes.
@@ -30,7 +22,7 @@ class ArchiveVerbs(ABC):
         moment. With *children* the workflows that it started come along, and those that these started. Raises
         `WorkflowNotFound`.
         """
-        return self._archives_of("export_workflow").export(workflow_id, children=children)
+        return self._archives("export_workflow").export(workflow_id, children=children)
 
     def import_workflow(self, document: Mapping[str, Any]) -> WorkflowHandle[Any]:
         """Put the workflows of a document into this database, all or none; return the handle of the first.
@@ -41,19 +33,23 @@ class ArchiveVerbs(ABC):
 
         Raises `WorkflowConflict` when an id is taken here, and `InvalidArgument` for what is no such document.
         """
-        row = self._archives_of("import_workflow").enter(document)
+        row = self._archives("import_workflow").enter(document)
         return self._run_of(row.workflow_id, row.name)
+
+    def _archives(self, asked: str) -> Archives:
+        footing = self._footing(asked)
+        return Archives(footing.provider, footing.journal)
 
 
 class AsyncArchiveVerbs:
     """The verbs that are awaited."""
 
-    _archiving: ArchiveVerbs
+    _blocking: ArchiveVerbs
 
     async def export_workflow(self, workflow_id: str, *, children: bool = False) -> dict[str, Any]:
         """Return a workflow with all that is its own, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._archiving.export_workflow(workflow_id, children=children))
+        return await asyncio.to_thread(lambda: self._blocking.export_workflow(workflow_id, children=children))
 
     async def import_workflow(self, document: Mapping[str, Any]) -> WorkflowHandle[Any]:
         """Put the workflows of a document into this database, as the blocking twin does."""
-        return await asyncio.to_thread(self._archiving.import_workflow, document)
+        return await asyncio.to_thread(self._blocking.import_workflow, document)

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 from durust.admission import COMMIT_SECONDS
-from durust.engine.journal import Journal
 from durust.errors import InvalidArgument, ProviderUnavailable, WorkflowNotFound
 from durust.model.attribute_writes import SetAttributes
 from durust.model.attributes import dump_attributes
 from durust.model.names import check_name
 from durust.model.writes import Missing, Recorded, Refused
+from durust.verbs import Verbs
 
 
-class AttributeVerbs(ABC):
+class AttributeVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _commit_by(self, asked: str) -> Journal:
-        """Return what commits writes, for the verb that was *asked*."""
 
     def set_attributes(self, workflow_id: str, attributes: Mapping[str, Any]) -> None:
         """Give a workflow attributes beside those it has, for lists to find it by, whether it runs or has ended.
@@ -30,7 +25,7 @@ class AttributeVerbs(ABC):
         what JSON cannot carry.
         """
         write = SetAttributes(check_name("workflow_id", workflow_id), dump_attributes(attributes, may_remove=True))
-        match self._commit_by("set_attributes").commit(write, COMMIT_SECONDS):
+        match self._footing("set_attributes").journal.commit(write, COMMIT_SECONDS):
             case Recorded():
                 return
             case Missing():
@@ -44,8 +39,8 @@ class AttributeVerbs(ABC):
 class AsyncAttributeVerbs:
     """The verbs that are awaited."""
 
-    _marking: AttributeVerbs
+    _blocking: AttributeVerbs
 
     async def set_attributes(self, workflow_id: str, attributes: Mapping[str, Any]) -> None:
         """Give a workflow attributes beside those it has, as the blocking twin does."""
-        await asyncio.to_thread(self._marking.set_attributes, workflow_id, attributes)
+        await asyncio.to_thread(self._blocking.set_attributes, workflow_id, attributes)

@@ -3,64 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
-from durust.archive_verbs import ArchiveVerbs, AsyncArchiveVerbs
-from durust.archives import Archives
-from durust.attribute_verbs import AsyncAttributeVerbs, AttributeVerbs
-from durust.census_verbs import AsyncCensusVerbs, CensusVerbs
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
 from durust.decorators import Workflow
-from durust.delays import set_delay
 from durust.engine.current import in_body
-from durust.engine.journal import Journal
 from durust.engine.outpost import Outpost
 from durust.engine.registry import Definition
-from durust.errors import InvalidArgument, WorkflowNotFound
-from durust.fork_verbs import AsyncForkVerbs, ForkVerbs
-from durust.forks import Forks
+from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
-from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
-from durust.model.filters import ListFilter, Scope
 from durust.model.message_writes import SendMessages
 from durust.model.messages import Message
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
-from durust.model.records import QueueRow, WorkflowRow
-from durust.model.schedules import ScheduleDefinition
+from durust.model.records import QueueRow
 from durust.model.starts import queued
 from durust.model.writes import Outcome, StartWorkflow
-from durust.order_verbs import AsyncOrderVerbs, OrderVerbs
-from durust.orders import Orders
-from durust.post import Post, demand_sent
-from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
-from durust.queues import Queues
-from durust.reader import Reader
-from durust.reading_verbs import AsyncReadingVerbs, ReadingVerbs
-from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
-from durust.schedules import Schedule, Schedules
+from durust.post import demand_sent
 from durust.settings import Settings
+from durust.shared_verbs import AsyncSharedVerbs, SharedVerbs
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(
-    AttributeVerbs,
-    QueueVerbs,
-    ScheduleVerbs,
-    ReadingVerbs,
-    CensusVerbs,
-    MessageVerbs,
-    ForkVerbs,
-    OrderVerbs,
-    ArchiveVerbs,
-):
+class DurableClient(SharedVerbs[str]):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -220,120 +191,25 @@ class DurableClient(
 
         demand_sent(borrowed.send(connection, self._lent_message(destination_id, message, topic, idempotency_key)))
 
-    # Ordering
-
-    def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
-        """Cancel a workflow by its id, or many by theirs; whoever runs one stops at its next operation.
-
-        With *children* also what it started, what these started, and so on; one that is just being started ends too.
-        What has ended stays as it is. Return the ids of those that this ended. Raises `WorkflowNotFound` for one id
-        that does not exist; of many it is passed by.
-        """
-        return Orders(self._outpost.provider, self._outpost.journal).cancel(workflow, children=children)
-
-    @overload
-    def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
-        self, workflow: str, *, queue: str | QueueDefinition | None = None
-    ) -> WorkflowHandle[Any]: ...
-    @overload
-    def resume_workflow(
-        self, workflow: Iterable[str], *, queue: str | QueueDefinition | None = None
-    ) -> list[WorkflowHandle[Any]]: ...
-    def resume_workflow(
-        self, workflow: str | Iterable[str], *, queue: str | QueueDefinition | None = None
-    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
-        """Let a workflow that was cancelled or set aside go on behind its last step; return its handle, or all handles.
-
-        It goes back to its queue, or to *queue*. What runs, is queued or has a result stays as it is. Raises
-        `WorkflowNotFound` for one id that does not exist; of many it is passed by.
-        """
-        name = None if queue is None else _name_of(queue)
-        rows = Orders(self._outpost.provider, self._outpost.journal).resume(workflow, name)
-        handles = [self._handle(row.workflow_id) for row in rows]
-        return handles[0] if isinstance(workflow, str) else handles
-
-    # Reading
-
-    def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
-        """Return a handle to an existing workflow. Raises `WorkflowNotFound`.
-
-        Its result is rebuilt as *type*; without one it is plain JSON.
-        """
-        query = ListFilter(workflow_ids=[check_name("workflow_id", workflow_id)])
-        if not self._outpost.provider.workflows(query):
-            raise WorkflowNotFound(workflow_id)
-        return self._handle(workflow_id, type)
-
-    def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
-        """List workflows, oldest first; by default those whose rows name this application."""
-        scope = Scope(self._settings.app_name, ())
-        return self._outpost.provider.workflows(query or ListFilter(scope=scope))
-
-    def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
-        """Let a delayed workflow be due *delay* from now, sooner or later than it was; 0 queues it at once.
-
-        Raises `WorkflowNotFound`, and `InvalidArgument` for a workflow that is not delayed (a parked run waits for
-        something else) or a delay that cannot be meant.
-        """
-        set_delay(self._outpost.journal, workflow_id, delay)
-
-    # Schedules
-
-    def create_schedule(
-        self,
-        name: str,
-        workflow: str,
-        cron: str,
-        *,
-        timezone: str = "UTC",
-        context: Any = None,
-        catch_up: bool = False,
-        overlap: str = "allow",
-        queue: str | QueueDefinition | None = None,
-    ) -> Schedule:
-        """Store a schedule that starts *workflow* with a `ScheduledInput`, from its next tick on.
-
-        The options are those of `engine.create_schedule`; nobody needs to know the workflow or the queue yet. Raises
-        `ScheduleConflict` for a name that is taken, `InvalidArgument`, `SerializationError` for a context that JSON
-        cannot carry exactly.
-        """
-        planned = ScheduleDefinition(
-            cron=cron,
-            timezone=timezone,
-            catch_up=catch_up,
-            overlap=overlap,
-            queue=None if queue is None else _name_of(queue),
-        )
-        schedules = self._schedules_of("create_schedule")
-        return schedules.create(name, check_name("workflow", workflow), planned, context)
-
     # Inside
 
-    def _schedules_of(self, asked: str) -> Schedules:
+    def _footing(self, asked: str) -> Outpost:
         del asked
-        provider, scope = self._outpost.provider, Scope(self._settings.app_name, ())
-        return Schedules(provider, scope, self._settings.value_bytes_max, provider.announce)
+        return self._outpost
 
-    def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
+    def _run_of(self, workflow_id: str, workflow: str, type_: Any = None) -> WorkflowHandle[Any]:
         del workflow
-        return self._handle(workflow_id)
+        return self._handle(workflow_id, type_)
 
-    def _forks_of(self, asked: str) -> Forks:
-        del asked
-        return Forks(self._outpost.provider, self._outpost.journal)
-
-    def _archives_of(self, asked: str) -> Archives:
-        del asked
-        return Archives(self._outpost.provider, self._outpost.journal)
-
-    def _orders_of(self, asked: str) -> tuple[Orders, Scope]:
-        del asked
-        return Orders(self._outpost.provider, self._outpost.journal), Scope(self._settings.app_name, ())
-
-    def _fitting_queue(self, queue: str | QueueDefinition, options: WorkflowOptions) -> str:
+    def _queue_for(self, queue: str | QueueDefinition, options: Sequence[WorkflowOptions]) -> str:
         name = _name_of(queue)
-        check_fit(self._known().get(name), options)
+        known = self._known().get(name) if options else None
+        for each in options:
+            check_fit(known, each)
         return name
+
+    def _scheduled(self, workflow: str) -> str:
+        return _named(workflow)
 
     def _queued(
         self,
@@ -368,29 +244,9 @@ class DurableClient(
         """Return the stored queues, by which a call is judged that none of their workers could take up."""
         return {row.name: row for row in self._outpost.provider.queues()}
 
-    def _post_of(self, asked: str) -> Post:
-        del asked
-        return Post(self._outpost.provider, self._outpost.journal, self._codec)
-
-    def _reader_of(self, asked: str) -> Reader:
-        del asked
-        return Reader(self._outpost, self._codec)
-
-    def _read_from(self, asked: str) -> tuple[StateProvider, Scope]:
-        del asked
-        return self._outpost.provider, Scope(self._settings.app_name, ())
-
     def _codec_of(self, workflow: str | None) -> tuple[Codec, Definition | None]:
         del workflow
         return self._codec, None
-
-    def _commit_by(self, asked: str) -> Journal:
-        del asked
-        return self._outpost.journal
-
-    def _queues_of(self, asked: str) -> Queues:
-        del asked
-        return Queues(self._outpost.provider, self._settings.app_name)
 
     def _lent(
         self,
@@ -437,23 +293,13 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(
-    AsyncAttributeVerbs,
-    AsyncQueueVerbs,
-    AsyncScheduleVerbs,
-    AsyncReadingVerbs,
-    AsyncCensusVerbs,
-    AsyncMessageVerbs,
-    AsyncForkVerbs,
-    AsyncArchiveVerbs,
-    AsyncOrderVerbs,
-):
+class AsyncDurableClient(AsyncSharedVerbs[str]):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
+    _blocking: DurableClient
+
     def __init__(self, client: DurableClient) -> None:
-        self._client = self._blocking = self._scheduling = self._reading = client
-        self._sending = self._census = self._marking = client
-        self._forking = self._ordering = self._archiving = client
+        self._blocking = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -465,7 +311,7 @@ class AsyncDurableClient(
 
     async def close(self) -> None:
         """Close the client, as the blocking twin does."""
-        await asyncio.to_thread(self._client.close)
+        await asyncio.to_thread(self._blocking.close)
 
     async def enqueue(
         self,
@@ -477,7 +323,9 @@ class AsyncDurableClient(
         **kwargs: Any,
     ) -> WorkflowHandle[Any]:
         """Put a workflow on a queue, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._client.enqueue(queue, workflow, *args, options=options, **kwargs))
+        return await asyncio.to_thread(
+            lambda: self._blocking.enqueue(queue, workflow, *args, options=options, **kwargs)
+        )
 
     async def enqueue_many(
         self,
@@ -488,7 +336,7 @@ class AsyncDurableClient(
         options: Iterable[WorkflowOptions] | None = None,
     ) -> list[WorkflowHandle[Any]]:
         """Put many runs of one workflow on a queue, as the blocking twin does."""
-        return await asyncio.to_thread(self._client.enqueue_many, queue, workflow, arguments, options=options)
+        return await asyncio.to_thread(self._blocking.enqueue_many, queue, workflow, arguments, options=options)
 
     async def enqueue_in_transaction(
         self,
@@ -507,7 +355,7 @@ class AsyncDurableClient(
         """
         from durust.storage import borrowed
 
-        client = self._client
+        client = self._blocking
         # In a thread, because it reads the stored queues.
         write = await asyncio.to_thread(client._lent, queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
         return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
@@ -527,53 +375,7 @@ class AsyncDurableClient(
         """
         from durust.storage import borrowed
 
-        lend = self._client._lent_message  # noqa: SLF001  the two views of one client
+        lend = self._blocking._lent_message  # noqa: SLF001  the two views of one client
         # In a thread, because it may open the database.
         write = await asyncio.to_thread(lend, destination_id, message, topic, idempotency_key)
         demand_sent(await borrowed.asend(connection, write))
-
-    async def cancel_workflow(self, workflow: str | Iterable[str], *, children: bool = False) -> list[str]:
-        """Cancel a workflow by its id, or many by theirs, as the blocking twin does."""
-        return await asyncio.to_thread(self._client.cancel_workflow, workflow, children=children)
-
-    @overload
-    async def resume_workflow(  # type: ignore[overload-overlap]  # a text comes first
-        self, workflow: str, *, queue: str | QueueDefinition | None = None
-    ) -> WorkflowHandle[Any]: ...
-    @overload
-    async def resume_workflow(
-        self, workflow: Iterable[str], *, queue: str | QueueDefinition | None = None
-    ) -> list[WorkflowHandle[Any]]: ...
-    async def resume_workflow(
-        self, workflow: str | Iterable[str], *, queue: str | QueueDefinition | None = None
-    ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
-        """Let a workflow that was cancelled or set aside go on, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._client.resume_workflow(workflow, queue=queue))
-
-    async def retrieve_workflow(self, workflow_id: str, *, type: Any = None) -> WorkflowHandle[Any]:
-        """Return a handle to an existing workflow. Raises `WorkflowNotFound`."""
-        return await asyncio.to_thread(lambda: self._client.retrieve_workflow(workflow_id, type=type))
-
-    async def list_workflows(self, query: ListFilter | None = None) -> list[WorkflowRow]:
-        """List workflows, oldest first."""
-        return await asyncio.to_thread(self._client.list_workflows, query)
-
-    async def set_delay(self, workflow_id: str, delay: float | timedelta) -> None:
-        """Let a delayed workflow be due *delay* from now, as the blocking twin does."""
-        await asyncio.to_thread(self._client.set_delay, workflow_id, delay)
-
-    async def create_schedule(
-        self,
-        name: str,
-        workflow: str,
-        cron: str,
-        *,
-        timezone: str = "UTC",
-        context: Any = None,
-        catch_up: bool = False,
-        overlap: str = "allow",
-        queue: str | QueueDefinition | None = None,
-    ) -> Schedule:
-        """Store a schedule, as the blocking twin does."""
-        options = {"timezone": timezone, "context": context, "catch_up": catch_up, "overlap": overlap, "queue": queue}
-        return await asyncio.to_thread(lambda: self._client.create_schedule(name, workflow, cron, **options))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypedDict, Unpack, overload
@@ -14,6 +13,7 @@ from durust.handle import WorkflowHandle
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition
+from durust.verbs import Verbs
 
 
 class ForkChanges(TypedDict, total=False):
@@ -26,20 +26,8 @@ class ForkChanges(TypedDict, total=False):
     replacement_children: Mapping[str, str] | None
 
 
-class ForkVerbs(ABC):
+class ForkVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _forks_of(self, asked: str) -> Forks:
-        """Return the way of forks into the database, for the verb that was *asked*."""
-
-    @abstractmethod
-    def _fitting_queue(self, queue: str | QueueDefinition, options: WorkflowOptions) -> str:
-        """Return the name of a queue that takes what *options* say. Raises `QueueNotFound`, `InvalidArgument`."""
-
-    @abstractmethod
-    def _run_of(self, workflow_id: str, workflow: str) -> WorkflowHandle[Any]:
-        """Return a handle to a run of a workflow."""
 
     @overload
     def fork_workflow(  # type: ignore[overload-overlap]  # a text comes first
@@ -76,7 +64,8 @@ class ForkVerbs(ABC):
         those that have not failed. Raises `WorkflowNotFound`, `WorkflowConflict` for an id that is taken,
         `QueueNotFound`, `InvalidArgument`.
         """
-        forks = self._forks_of("fork_workflow")
+        footing = self._footing("fork_workflow")
+        forks = Forks(footing.provider, footing.journal)
         demand_outside("fork")
         options = self._fork_options(**changes)
         if isinstance(workflow, str):
@@ -103,7 +92,7 @@ class ForkVerbs(ABC):
             raise InvalidArgument("partition_key", partition_key, "belongs to a queue; say which")
         return ForkOptions(
             app_version=app_version,
-            queue=None if queue is None else self._fitting_queue(queue, asked),
+            queue=None if queue is None else self._queue_for(queue, [asked]),
             partition_key=partition_key,
             timeout_ms=asked.timeout_ms,
             children=replaced(replacement_children),
@@ -113,7 +102,7 @@ class ForkVerbs(ABC):
 class AsyncForkVerbs:
     """The verbs that are awaited."""
 
-    _forking: ForkVerbs
+    _blocking: ForkVerbs
 
     @overload
     async def fork_workflow(  # type: ignore[overload-overlap]  # a text comes first
@@ -132,4 +121,4 @@ class AsyncForkVerbs:
         self, workflow: str | Iterable[str], start_step: int | None = None, **changes: Any
     ) -> WorkflowHandle[Any] | list[WorkflowHandle[Any]]:
         """Start a new workflow that has what another one recorded before a step, as the blocking twin does."""
-        return await asyncio.to_thread(lambda: self._forking.fork_workflow(workflow, start_step, **changes))
+        return await asyncio.to_thread(lambda: self._blocking.fork_workflow(workflow, start_step, **changes))

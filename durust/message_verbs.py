@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
 from durust.model.messages import Message
 from durust.model.records import MessageRow
 from durust.post import Post
+from durust.verbs import Verbs, plain_codec
 
 
-class MessageVerbs(ABC):
+class MessageVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _post_of(self, asked: str) -> Post:
-        """Return the way of messages into the database, for the verb that was *asked*."""
 
     def send(
         self, destination_id: str, message: Any, topic: str | None = None, *, idempotency_key: str | None = None
@@ -40,22 +36,26 @@ class MessageVerbs(ABC):
         """List all messages to a workflow, the oldest first, received or not; an unknown id has none."""
         return self._post_of("list_messages").messages(workflow_id)
 
+    def _post_of(self, asked: str) -> Post:
+        footing = self._footing(asked)
+        return Post(footing.provider, footing.journal, plain_codec(footing.settings))
+
 
 class AsyncMessageVerbs:
     """The verbs that are awaited."""
 
-    _sending: MessageVerbs
+    _blocking: MessageVerbs
 
     async def send(
         self, destination_id: str, message: Any, topic: str | None = None, *, idempotency_key: str | None = None
     ) -> None:
         """Send a message to a workflow, as the blocking twin does."""
-        await asyncio.to_thread(self._sending.send, destination_id, message, topic, idempotency_key=idempotency_key)
+        await asyncio.to_thread(self._blocking.send, destination_id, message, topic, idempotency_key=idempotency_key)
 
     async def send_many(self, messages: Iterable[Message]) -> None:
         """Send messages in one transaction, as the blocking twin does."""
-        await asyncio.to_thread(self._sending.send_many, messages)
+        await asyncio.to_thread(self._blocking.send_many, messages)
 
     async def list_messages(self, workflow_id: str) -> list[MessageRow]:
         """List all messages to a workflow, as the blocking twin does."""
-        return await asyncio.to_thread(self._sending.list_messages, workflow_id)
+        return await asyncio.to_thread(self._blocking.list_messages, workflow_id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from typing import TypedDict, Unpack
 
 from durust.model.queues import RateLimiter
 from durust.model.records import QueueRow
 from durust.queues import Queues
+from durust.verbs import Verbs
 
 
 class QueueLimits(TypedDict, total=False):
@@ -24,12 +24,8 @@ class QueueLimits(TypedDict, total=False):
     partition_rate_limiter: RateLimiter | None
 
 
-class QueueVerbs(ABC):
+class QueueVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _queues_of(self, asked: str) -> Queues:
-        """Return the queues of the database, for the verb that was *asked*."""
 
     def list_queues(self) -> list[QueueRow]:
         """List the stored queues with their limits, by name."""
@@ -59,6 +55,10 @@ class QueueVerbs(ABC):
     def delete_queue(self, name: str) -> None:
         """Forget a queue's limits; what waits on it is claimed without any. Raises `QueueNotFound`."""
         self._queues_of("delete_queue").delete(name)
+
+    def _queues_of(self, asked: str) -> Queues:
+        footing = self._footing(asked)
+        return Queues(footing.provider, footing.settings.app_name)
 
 
 class AsyncQueueVerbs:

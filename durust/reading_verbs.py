@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,14 +11,11 @@ from durust.handle import ensure_no_loop
 from durust.reader import Reader
 from durust.routines.readings import Cursor
 from durust.subscriber import check_offset, make_form, patience
+from durust.verbs import Verbs, plain_codec
 
 
-class ReadingVerbs(ABC):
+class ReadingVerbs(Verbs):
     """The verbs that block."""
-
-    @abstractmethod
-    def _reader_of(self, asked: str) -> Reader:
-        """Return the reader of the database, for the verb that was *asked*."""
 
     def get_event(
         self, workflow_id: str, key: str, timeout: float | timedelta | None = None, *, type: Any = None
@@ -62,11 +58,15 @@ class ReadingVerbs(ABC):
         """Read all streams of a workflow, each with the values that it holds by now; one that wrote none has none."""
         return self._reader_of("get_streams").streams(workflow_id)
 
+    def _reader_of(self, asked: str) -> Reader:
+        footing = self._footing(asked)
+        return Reader(footing, plain_codec(footing.settings))
+
 
 class AsyncReadingVerbs:
     """The verbs that are awaited."""
 
-    _reading: ReadingVerbs
+    _blocking: ReadingVerbs
 
     async def get_event(
         self,
@@ -77,13 +77,13 @@ class AsyncReadingVerbs:
         type: Any = None,
     ) -> Any:
         """Return the value of a workflow's event, as the blocking twin does."""
-        reader = self._reading._reader_of("get_event")  # noqa: SLF001  the two views of one thing
+        reader = self._blocking._reader_of("get_event")  # noqa: SLF001  the two views of one thing
         form = make_form(reader.codec, "event", workflow_id, key, type)
         return await reader.aevent(workflow_id, key, patience(timeout), form)
 
     async def get_events(self, workflow_id: str) -> dict[str, Any]:
         """Read all events of a workflow, as the blocking twin does."""
-        return await asyncio.to_thread(self._reading.get_events, workflow_id)
+        return await asyncio.to_thread(self._blocking.get_events, workflow_id)
 
     def read_stream(
         self,
@@ -95,10 +95,10 @@ class AsyncReadingVerbs:
         type: Any = None,
     ) -> AsyncIterator[Any]:
         """Read a stream from *offset* on, as in `async for value in engine.aio.read_stream(...)`, while it grows."""
-        reader = self._reading._reader_of("read_stream")  # noqa: SLF001  the two views of one thing
+        reader = self._blocking._reader_of("read_stream")  # noqa: SLF001  the two views of one thing
         form = make_form(reader.codec, "stream", workflow_id, key, type)
         return reader.astream(Cursor(workflow_id, key, check_offset(offset)), patience(timeout), form)
 
     async def get_streams(self, workflow_id: str) -> dict[str, list[Any]]:
         """Read all streams of a workflow, as the blocking twin does."""
-        return await asyncio.to_thread(self._reading.get_streams, workflow_id)
+        return await asyncio.to_thread(self._blocking.get_streams, workflow_id)

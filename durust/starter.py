@@ -17,11 +17,10 @@ from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
-from durust.model.queues import check_fit
+from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import Claimed, Lease
 from durust.model.starts import queued
 from durust.model.writes import Fenced, Outcome, Recorded, StartWorkflow
-from durust.queue import WorkflowQueue
 
 Named = str | Workflow[Any, Any]
 
@@ -65,9 +64,9 @@ class Starter:
             raise TypeError(f"workflow {definition.name!r}: {error}") from None
         return self._engine.runner.codec(definition).dump_arguments(definition.shape, args, kwargs)
 
-    def queue_name(self, queue: str | WorkflowQueue, options: Iterable[WorkflowOptions]) -> str:
+    def queue_name(self, queue: str | QueueDefinition, options: Iterable[WorkflowOptions]) -> str:
         """Return the name of a queue that takes starts with *options*. Raises `QueueNotFound`, `InvalidArgument`."""
-        name = queue.name if isinstance(queue, WorkflowQueue) else check_name("queue", queue)
+        name = queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
         known = self._engine.known_queue(name)
         for each in options:
             check_fit(known, each)

@@ -12,6 +12,7 @@ from durust.engine.hints import Ear, Herald, hints_of
 from durust.engine.journal import Journal
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, SchemaMismatch
+from durust.model.filters import Scope
 from durust.model.writes import Outcome, Write
 from durust.settings import Settings
 from durust.storage.listening import LateListener
@@ -45,6 +46,19 @@ class Outpost:
     def watcher(self) -> Watcher:
         """Return what waits for workflows to end, with hints."""
         return self._made().watching()
+
+    @property
+    def settings(self) -> Settings:
+        """Return what the process was told."""
+        return self._settings
+
+    def scope(self) -> Scope:
+        """Return whose rows are meant: those that name this application, for nobody here knows any workflow."""
+        return Scope(self._settings.app_name, ())
+
+    def tell(self, hints: Sequence[Hint]) -> None:
+        """Tell everybody that something changed."""
+        self.provider.announce(hints)
 
     def close(self) -> None:
         """Commit and announce what is under way, and close what was opened. Idempotent."""
