@@ -28,7 +28,7 @@ from durust.engine.transactor import Transactor
 from durust.engine.turns import Turns
 from durust.engine.vitals import Tally
 from durust.engine.watcher import Watcher
-from durust.errors import MaxRecoveryAttemptsExceeded, ProviderUnavailable
+from durust.errors import DurustError, MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
 from durust.model.records import Claimed, Lease
 from durust.model.status import Status
@@ -318,8 +318,8 @@ class Runner:
                 written = driver.drive(self._conclusion(execution, ended))
             else:
                 written = driver.drive(ready)
-        except ProviderUnavailable as error:
-            emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
+        except DurustError as error:
+            emit("run_left_behind", workflow=execution.run.workflow_id, reason=str(error))
         finally:
             self._end(execution, written)
 
@@ -344,8 +344,8 @@ class Runner:
                 written = await driver.drive(self._conclusion(execution, ended))
             else:
                 written = await driver.drive(ready)
-        except ProviderUnavailable as error:
-            emit("run_left_behind", workflow=run.workflow_id, reason=error.reason)
+        except DurustError as error:
+            emit("run_left_behind", workflow=run.workflow_id, reason=str(error))
         finally:
             self._end(execution, written)
 
@@ -388,9 +388,11 @@ class Runner:
         async def set_aside_and_unwind() -> None:
             try:
                 await driver.drive(park(execution.run, waits))
-            except ProviderUnavailable as error:
-                emit("run_left_behind", workflow=execution.run.workflow_id, reason=error.reason)
-            self._unwind(execution)
+            except DurustError as error:
+                # Its row is ours still, until the audit sees that nobody runs it.
+                emit("run_left_behind", workflow=execution.run.workflow_id, reason=str(error))
+            finally:
+                self._unwind(execution)
 
         self._loop.spawn(set_aside_and_unwind, keep=self._tasks)
 

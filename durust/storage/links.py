@@ -68,6 +68,7 @@ class BadData(Exception):
 _TRANSIENT = (
     "40",  # Serialization failures and deadlocks.
     "53",  # Out of connections, memory or disk.
+    "58",  # The server's own disk or system failed it.
     "55P03",  # A lock was not to be had within lock_timeout.
     "57014",  # Cancelled, by statement_timeout or by an operator.
 )
@@ -76,6 +77,7 @@ _LOST = (
     "08",  # The connection failed.
     "57P",  # The server shuts down, crashed, is starting up, or ended this session.
     "25P03",  # Idle in a transaction for too long: this process was stopped in it.
+    "0A000",  # A table was changed behind a plan that this connection keeps.
     "25006",  # Read-only: what answers is a standby, so connect anew.
 )
 _BAD_DATA = (
@@ -90,9 +92,12 @@ _TAKEN = ("42P07", "42710", "42723")
 _POOLED = ("26000", "42P05")
 
 
-def fault(provider: str, sqlstate: str | None, message: str) -> Exception:
-    """Return the error that a failed statement means; without a state it was the connection that failed."""
-    if sqlstate is None or sqlstate.startswith(_LOST):
+def fault(provider: str, sqlstate: str | None, message: str, *, is_fatal: bool = False) -> Exception:
+    """Return the error that a failed statement means; without a state it was the connection that failed.
+
+    What is fatal ends the connection, whatever its state says: a pooler that loses its server has states of its own.
+    """
+    if sqlstate is None or is_fatal or sqlstate.startswith(_LOST):
         return Lost(message)
     if sqlstate == _DEADLOCK:
         return Deadlock(message)

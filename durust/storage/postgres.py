@@ -309,7 +309,11 @@ class PostgresLink:
     def _fail(self, result: pq.abc.PGresult) -> None:
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
         message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message or b"connection lost"
-        error = fault(self._name, state.decode() if state else None, message.decode(errors="replace"))
+        severity = result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
+        is_fatal = severity in {b"FATAL", b"PANIC"}
+        error = fault(
+            self._name, state.decode() if state else None, message.decode(errors="replace"), is_fatal=is_fatal
+        )
         if isinstance(error, Lost):
             self.close()
         raise error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableContext, Status, SyncDurableContext, WorkflowCancelled, WorkflowQueue, clock
+from durust import DurableContext, DurustError, Status, SyncDurableContext, WorkflowCancelled, WorkflowQueue, clock
 from durust.model.filters import ClaimRequest, ExecutorQuery, QueueWant, Scope
 from durust.model.writes import INTERNAL_QUEUE
 from durust.telemetry import counters
@@ -199,6 +199,24 @@ def test_rows_stranded_under_a_living_executor_are_handed_back(stage: Stage, pai
     other.launch()
     assert other.retrieve_workflow("stranded").get_result(PATIENCE) == "done"
     assert bodies == ["ran"]
+
+
+def test_a_run_that_the_database_does_not_let_park_goes_on_later(stage: Stage, paint: Paint) -> None:
+    @paint
+    def work(ctx: Any) -> Any:
+        yield ctx.sleep(1.0)
+        return "done"
+
+    engine = stage.launch(work)
+    line = stage.line_of(engine)
+    line.refusal = DurustError("permission denied for table waits")
+    handed_back = counters().get("hands_back_unowned", 0)
+
+    handle = engine.run_workflow("work")
+    eventually(lambda: counters().get("hands_back_unowned", 0) > handed_back)
+    line.refusal = None
+
+    assert handle.get_result(PATIENCE) == "done"
 
 
 def test_what_runs_is_not_taken_for_stranded(stage: Stage, trip: Trip) -> None:

@@ -371,6 +371,8 @@ def test_each_statement_has_failpoints_around_its_transaction(
         ("57P01", Lost),
         ("08006", Lost),
         ("25P03", Lost),
+        ("0A000", Lost),
+        ("58030", Transient),
         ("40P01", Deadlock),
         ("40001", Transient),
         ("55P03", Transient),
@@ -382,6 +384,12 @@ def test_each_statement_has_failpoints_around_its_transaction(
 )
 def test_an_error_of_the_database_means_what_can_be_done(sqlstate: str | None, meaning: type[Exception]) -> None:
     assert type(fault("postgres", sqlstate, "message")) is meaning
+
+
+def test_what_is_fatal_ended_the_connection_whatever_its_state() -> None:
+    error = fault("postgres", "XX000", "db_termination", is_fatal=True)
+
+    assert type(error) is Lost
 
 
 # Forks, poolers, listeners -----------------------------------------------------------------------------------------
