@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from durust.admission import Admission, calls_of, checked, demand_started, one_by_one
+from durust.admission import Admission, calls_of, checked, one_by_one
 from durust.codec import UNTYPED, Codec
 from durust.debouncing import Debounced
 from durust.decorators import Workflow
@@ -16,22 +16,20 @@ from durust.engine.outpost import Outpost
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
-from durust.model.message_writes import SendMessages
-from durust.model.messages import Message
+from durust.lending_verbs import AsyncLendingVerbs, LendingVerbs
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
 from durust.model.records import QueueRow
 from durust.model.starts import queued
-from durust.model.writes import Outcome, StartWorkflow
-from durust.post import demand_sent
+from durust.model.writes import StartWorkflow
 from durust.settings import Settings
 from durust.shared_verbs import AsyncSharedVerbs, SharedVerbs
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 
 
-class DurableClient(SharedVerbs[str]):
+class DurableClient(SharedVerbs[str], LendingVerbs):
     """Queues workflows and reads about them, in a process that runs none: a web server, a script, a notebook.
 
     It imports no workflow and names each by its text; workers elsewhere run them. *database* is a URL or a provider, as
@@ -109,9 +107,9 @@ class DurableClient(SharedVerbs[str]):
         """
         chosen = checked(options)
         if isinstance(workflow, Debounced):
-            write = self._queued(self._known(), queue, workflow.name, args, kwargs, chosen)
+            write = self._queued(None, queue, workflow.name, args, kwargs, chosen)
             return self._handle(self._admission().debounce(workflow.write(write, chosen)))
-        write = self._queued(self._known(), queue, workflow, args, kwargs, chosen)
+        write = self._queued(None, queue, workflow, args, kwargs, chosen)
         return self._admit([write], [chosen])[0]
 
     def enqueue_many(
@@ -135,62 +133,6 @@ class DurableClient(SharedVerbs[str]):
         ]
         return self._admit(writes, chosen) if writes else []
 
-    def enqueue_in_transaction(
-        self,
-        connection: Any,
-        queue: str | QueueDefinition,
-        workflow: str,
-        /,
-        *args: Any,
-        options: WorkflowOptions | None = None,
-        wake: bool = True,
-        **kwargs: Any,
-    ) -> WorkflowHandle[Any]:
-        """Put a workflow on a queue in the transaction that *connection* has open: it is there when that commits.
-
-        *connection* is a psycopg 3 or sqlite3 connection to the client's database; SQLAlchemy lends it as
-        `session.connection().connection.driver_connection`. Its owner commits: before that nobody sees the workflow,
-        and a rollback takes it back. Where no transaction is open the driver begins one; in autocommit mode it would
-        not, and that is refused. An error of durust leaves the transaction as it was, except that Postgres aborts one
-        in which the schema is found missing. Who asks elsewhere for the same id meanwhile waits for the commit, so keep
-        such transactions short.
-
-        On Postgres the commit also tells idle workers, for which it takes a lock that all notifying commits of the
-        database share; with `wake=False` they find the work by their poll. On SQLite they see each commit anyway; begin
-        with `begin immediate`, because a transaction that has read first may be refused its first write; with a SQLite
-        before 3.51.3 give the connection `pragma wal_autocheckpoint=0`, for the sake of a bug that durust avoids alike.
-
-        Raises what `enqueue` raises, what the driver raises, `InvalidArgument` for a connection of another kind or with
-        `on_duplicate="return"`, whose holder may be anybody's by the time of the commit.
-        """
-        # Only here: it brings the statements of both databases.
-        from durust.storage import borrowed
-
-        write = self._lent(queue, workflow, args, kwargs, checked(options))
-        return self._started(write, borrowed.start(connection, write, wake=wake))
-
-    def send_in_transaction(
-        self,
-        connection: Any,
-        destination_id: str,
-        message: Any,
-        topic: str | None = None,
-        *,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Send a message in the transaction that *connection* has open: it is there when that commits.
-
-        What is said of the connection of `enqueue_in_transaction` holds here too. A waiting receiver is told with the
-        commit; one whose wait is parked is found by the next sweep. Of messages of several open transactions the one
-        that was sent first comes first, if it is committed by then.
-
-        Raises `WorkflowNotFound`, which leaves the transaction as it was, what `send` raises, and what the driver does.
-        """
-        # Only here: it brings the statements of both databases.
-        from durust.storage import borrowed
-
-        demand_sent(borrowed.send(connection, self._lent_message(destination_id, message, topic, idempotency_key)))
-
     # Inside
 
     def _footing(self, asked: str) -> Outpost:
@@ -208,12 +150,15 @@ class DurableClient(SharedVerbs[str]):
             check_fit(known, each)
         return name
 
+    def _own_versions(self) -> None:
+        return None
+
     def _scheduled(self, workflow: str) -> str:
         return _named(workflow)
 
     def _queued(
         self,
-        known: dict[str, QueueRow],
+        known: dict[str, QueueRow] | None,
         queue: str | QueueDefinition,
         workflow: str,
         args: tuple[Any, ...],
@@ -229,7 +174,7 @@ class DurableClient(SharedVerbs[str]):
             )
         name = _named(workflow)
         on = _name_of(queue)
-        check_fit(known.get(on), options)
+        check_fit((self._known() if known is None else known).get(on), options)
         encoded = self._codec.dump_call(name, args, kwargs)
         return queued(
             name,
@@ -247,31 +192,6 @@ class DurableClient(SharedVerbs[str]):
     def _codec_of(self, workflow: str | None) -> tuple[Codec, Definition | None]:
         del workflow
         return self._codec, None
-
-    def _lent(
-        self,
-        queue: str | QueueDefinition,
-        workflow: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: WorkflowOptions,
-    ) -> StartWorkflow:
-        if options.on_duplicate == "return":
-            raise InvalidArgument(
-                "on_duplicate", options.on_duplicate, "has no promise to give inside a transaction: use 'raise' there"
-            )
-        return self._queued(self._known(), queue, workflow, args, kwargs, options)
-
-    def _lent_message(
-        self, destination_id: str, message: Any, topic: str | None, idempotency_key: str | None
-    ) -> SendMessages:
-        return SendMessages(
-            self._post_of("send_in_transaction").letters([Message(destination_id, message, topic, idempotency_key)])
-        )
-
-    def _started(self, write: StartWorkflow, outcome: Outcome) -> WorkflowHandle[Any]:
-        demand_started("the caller's connection", write, outcome)
-        return self._handle(write.workflow_id)
 
     def _admit(self, writes: list[StartWorkflow], options: list[WorkflowOptions]) -> list[WorkflowHandle[Any]]:
         return [self._handle(one) for one in self._admission().admit(writes, options)]
@@ -293,7 +213,7 @@ def _name_of(queue: str | QueueDefinition) -> str:
     return queue.name if isinstance(queue, QueueDefinition) else check_name("queue", queue)
 
 
-class AsyncDurableClient(AsyncSharedVerbs[str]):
+class AsyncDurableClient(AsyncSharedVerbs[str], AsyncLendingVerbs):
     """The awaiting view of a client; with `async with` it is closed at the end."""
 
     _blocking: DurableClient
@@ -337,45 +257,3 @@ class AsyncDurableClient(AsyncSharedVerbs[str]):
     ) -> list[WorkflowHandle[Any]]:
         """Put many runs of one workflow on a queue, as the blocking twin does."""
         return await asyncio.to_thread(self._blocking.enqueue_many, queue, workflow, arguments, options=options)
-
-    async def enqueue_in_transaction(
-        self,
-        connection: Any,
-        queue: str | QueueDefinition,
-        workflow: str,
-        /,
-        *args: Any,
-        options: WorkflowOptions | None = None,
-        wake: bool = True,
-        **kwargs: Any,
-    ) -> WorkflowHandle[Any]:
-        """Put a workflow on a queue in the transaction of a `psycopg.AsyncConnection`, as the blocking twin does.
-
-        A connection that blocks is taken too, and blocks the loop for as long as its statements take.
-        """
-        from durust.storage import borrowed
-
-        client = self._blocking
-        # In a thread, because it reads the stored queues.
-        write = await asyncio.to_thread(client._lent, queue, workflow, args, kwargs, checked(options))  # noqa: SLF001  the two views of one client
-        return client._started(write, await borrowed.astart(connection, write, wake=wake))  # noqa: SLF001  as above
-
-    async def send_in_transaction(
-        self,
-        connection: Any,
-        destination_id: str,
-        message: Any,
-        topic: str | None = None,
-        *,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Send a message in the transaction of a `psycopg.AsyncConnection`, as the blocking twin does.
-
-        A connection that blocks is taken too, and blocks the loop for as long as its statements take.
-        """
-        from durust.storage import borrowed
-
-        lend = self._blocking._lent_message  # noqa: SLF001  the two views of one client
-        # In a thread, because it may open the database.
-        write = await asyncio.to_thread(lend, destination_id, message, topic, idempotency_key)
-        demand_sent(await borrowed.asend(connection, write))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -28,7 +28,6 @@ from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
 from durust.model.retry import duration_seconds
 from durust.nursery import Nursery
-from durust.purge_verbs import AsyncPurgeVerbs, PurgeVerbs
 from durust.registration import Registration
 from durust.schedule_verbs import schedules_of
 from durust.settings import Settings
@@ -37,10 +36,9 @@ from durust.start_verbs import AsyncStartVerbs, StartVerbs
 from durust.starter import Named, Starter
 from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
-from durust.version_verbs import AsyncVersionVerbs, VersionVerbs
 
 
-class DurableEngine(SharedVerbs[Named], StartVerbs, VersionVerbs, PurgeVerbs, Registration):
+class DurableEngine(SharedVerbs[Named], StartVerbs, Registration):
     """Runs workflows on a database and answers questions about them.
 
     *database* is a URL or a provider; without one, `$DURUST_DATABASE_URL`, `$DATABASE_URL`, then the file
@@ -218,6 +216,9 @@ class DurableEngine(SharedVerbs[Named], StartVerbs, VersionVerbs, PurgeVerbs, Re
         definition.demand_tick()
         return definition.name
 
+    def _own_versions(self) -> Mapping[str, str]:
+        return dict(self._live("adopt_stranded").versions.workflows())
+
     def _declare(self, engine: Engine) -> None:
         """Bring the stored schedules to what the workflows say."""
         declared = [(one.name, one.schedule) for one in self._registry.definitions() if one.schedule is not None]
@@ -251,7 +252,7 @@ class DurableEngine(SharedVerbs[Named], StartVerbs, VersionVerbs, PurgeVerbs, Re
         return self._engine
 
 
-class AsyncDurableEngine(AsyncSharedVerbs[Named], AsyncStartVerbs, AsyncVersionVerbs, AsyncPurgeVerbs):
+class AsyncDurableEngine(AsyncSharedVerbs[Named], AsyncStartVerbs):
     """The awaiting view of an engine. Entered with `async with`, async workflows run on the caller's loop."""
 
     _blocking: DurableEngine

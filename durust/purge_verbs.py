@@ -1,4 +1,4 @@
-"""What engines offer to remove workflows that have ended."""
+"""What engines and clients offer to remove workflows that have ended."""
 
 from __future__ import annotations
 

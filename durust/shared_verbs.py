@@ -11,9 +11,11 @@ from durust.fork_verbs import AsyncForkVerbs, ForkVerbs
 from durust.lookup_verbs import AsyncLookupVerbs, LookupVerbs
 from durust.message_verbs import AsyncMessageVerbs, MessageVerbs
 from durust.order_verbs import AsyncOrderVerbs, OrderVerbs
+from durust.purge_verbs import AsyncPurgeVerbs, PurgeVerbs
 from durust.queue_verbs import AsyncQueueVerbs, QueueVerbs
 from durust.reading_verbs import AsyncReadingVerbs, ReadingVerbs
 from durust.schedule_verbs import AsyncScheduleVerbs, ScheduleVerbs
+from durust.version_verbs import AsyncVersionVerbs, VersionVerbs
 
 # What names a workflow: a text, and for an engine also its function.
 N = TypeVar("N")
@@ -27,9 +29,11 @@ class SharedVerbs(
     LookupVerbs,
     MessageVerbs,
     OrderVerbs,
+    PurgeVerbs,
     QueueVerbs,
     ReadingVerbs,
     ScheduleVerbs[N],
+    VersionVerbs,
 ):
     """The verbs that block."""
 
@@ -42,9 +46,11 @@ class AsyncSharedVerbs(
     AsyncLookupVerbs,
     AsyncMessageVerbs,
     AsyncOrderVerbs,
+    AsyncPurgeVerbs,
     AsyncQueueVerbs,
     AsyncReadingVerbs,
     AsyncScheduleVerbs[N],
+    AsyncVersionVerbs,
 ):
     """The verbs that are awaited."""
 

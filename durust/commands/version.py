@@ -9,7 +9,7 @@ from durust.commands.exits import Exit
 from durust.commands.ids import read_ids
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import instant, say_json, show_list, wants_json, warn
-from durust.engine.versions import adopt_stranded, list_stranded, list_versions
+from durust.engine.versions import adopt_stranded, heir, list_stranded, list_versions
 from durust.errors import VersionNotFound
 from durust.model.records import VersionRow
 from durust.storage.provider import StateProvider
@@ -92,15 +92,12 @@ def adopt(desk: Desk, ids: tuple[str, ...], target: str | None, output: str | No
 
 
 def _target(provider: StateProvider, app_name: str, name: str | None) -> VersionRow:
-    known = list_versions(provider, app_name)
-    if not known:
-        raise NothingRegistered(app_name)
-    if name is None:
-        return known[0]
-    found = next((row for row in known if row.name == name), None)
-    if found is None:
-        raise VersionNotFound(name, tuple(row.name for row in known))
-    return found
+    try:
+        return heir(provider, app_name, name)
+    except VersionNotFound as error:
+        if not error.known:
+            raise NothingRegistered(app_name) from None
+        raise
 
 
 class NothingRegistered(VersionNotFound):

@@ -60,6 +60,15 @@ def latest_version(provider: StateProvider, app_name: str) -> VersionRow | None:
     return next(iter(provider.versions(app_name, 1)), None)
 
 
+def heir(provider: StateProvider, app_name: str, name: str | None) -> VersionRow:
+    """Return the version of that name, the latest where it has none. Raises `VersionNotFound`."""
+    known = list_versions(provider, app_name)
+    for row in known:
+        if name in {None, row.name}:
+            return row
+    raise VersionNotFound(name or "latest", tuple(row.name for row in known))
+
+
 def set_latest_version(provider: StateProvider, app_name: str, name: str) -> None:
     """Promote a registered version. Raises `VersionNotFound`."""
     check_name("version", name)

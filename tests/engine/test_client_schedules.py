@@ -71,6 +71,13 @@ def test_what_cannot_be_meant_is_refused(client: DurableClient) -> None:
         client.create_schedule("other", "", YEARLY)
 
 
+def test_a_queue_with_partitions_takes_no_schedule(client: DurableClient) -> None:
+    client.set_queue("parted", partition_queue=True)
+
+    with pytest.raises(InvalidArgument, match="partition_key"):
+        client.create_schedule("yearly", "report", YEARLY, queue="parted")
+
+
 @pytest.mark.covers(143)
 def test_the_awaiting_view_does_the_same(stage: Stage) -> None:
     launch(stage, report)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from durust import DurableEngine, InvalidArgument, Purged, WorkflowHandle, WorkflowNotFound
+from durust import DurableClient, DurableEngine, InvalidArgument, Purged, WorkflowHandle, WorkflowNotFound
 from durust.engine.retention import purge_in_batches
 from durust.model.filters import PurgeRequest, Scope
 from durust.model.status import Status
@@ -97,6 +97,19 @@ def test_the_awaiting_view_purges_too(stage: Stage) -> None:
     make_ended(engine, 2)
 
     assert asyncio.run(engine.aio.purge(keep=1)) == Purged(workflows=1)
+
+
+@pytest.mark.covers(173)
+def test_a_client_purges_what_names_its_application(stage: Stage, client: DurableClient) -> None:
+    engine = stage.launch(brief)
+    handles = make_ended(engine, 2)
+
+    assert client.purge(older_than=timedelta(days=1)) == Purged()
+    assert client.purge(keep=1) == Purged(workflows=1)
+    assert left(stage) == [handles[1].id]
+    assert asyncio.run(client.aio.purge(older_than=0)) == Purged(workflows=1)
+    with pytest.raises(InvalidArgument, match="how old, or how many"):
+        client.purge()
 
 
 @pytest.mark.covers(173)

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from durust import DurableEngine, ProviderUnavailable, StepDiverged, VersionNotFound, WorkflowNotFound, WorkflowOptions
+from durust import (
+    DurableClient,
+    DurableEngine,
+    ProviderUnavailable,
+    StepDiverged,
+    VersionNotFound,
+    WorkflowNotFound,
+    WorkflowOptions,
+)
 from durust.engine.registry import Definition, Registry
 from durust.engine.versions import Versions
 from durust.model.status import Status
@@ -19,6 +27,7 @@ from durust.model.writes import INTERNAL_QUEUE
 from tests.conformance.builders import start
 from tests.conformance.conftest import rewriter
 from tests.engine.bodies import Bodies
+from tests.engine.clients import make_client
 from tests.engine.colours import Paint
 from tests.engine.stage import PATIENCE, Stage, parts
 from tests.support.processes import ROOT
@@ -235,6 +244,62 @@ def test_more_than_a_page_is_adopted(stage: Stage, monkeypatch: pytest.MonkeyPat
 
     assert len(engine.adopt_stranded()) == 1005
     assert engine.list_stranded() == []
+
+
+def test_a_client_lets_the_latest_version_go_on(stage: Stage, client: DurableClient) -> None:
+    make_stranded(stage, "a")
+    make_stranded(stage, "b", name="unknown")
+    launch_as(stage, "v1", work=one)
+    assert [row.workflow_id for row in client.list_stranded()] == ["a", "b"]
+
+    [adopted] = client.adopt_stranded()
+
+    assert (adopted.id, adopted.get_result(PATIENCE)) == ("a", "one")
+    assert stage.row("a").app_version == "v1"
+    assert [row.workflow_id for row in client.list_stranded()] == ["b"]
+
+
+def test_the_version_that_goes_on_can_be_named(stage: Stage, client: DurableClient) -> None:
+    for each in "abc":
+        make_stranded(stage, each)
+    launch_as(stage, "v1", work=one)
+    newer = launch_as(stage, "v2", work=one)
+
+    client.adopt_stranded(["a"], version="v1")
+    newer.adopt_stranded(["b"], version="v1")
+    newer.adopt_stranded(["c"])
+
+    assert [stage.row(each).app_version for each in "abc"] == ["v1", "v1", "v2"]
+    with pytest.raises(VersionNotFound, match=r"v9.*registered: v2, v1"):
+        client.adopt_stranded(version="v9")
+
+
+def test_a_client_adopts_nothing_where_no_version_is_registered(client: DurableClient) -> None:
+    with pytest.raises(VersionNotFound, match="registered: none"):
+        client.adopt_stranded()
+
+
+@pytest.mark.covers(167)
+def test_a_client_promotes_a_version(stage: Stage, client: DurableClient) -> None:
+    assert client.latest_version() is None
+    launch_as(stage, "v1", work=one)
+    launch_as(stage, "v2", work=one)
+
+    client.set_latest_version("v1")
+
+    assert [row.name for row in client.list_versions()] == ["v1", "v2"]
+    assert client.latest_version() == client.list_versions()[0]
+
+
+def test_the_awaiting_view_of_a_client_knows_versions_too(stage: Stage) -> None:
+    make_stranded(stage)
+    launch_as(stage, "v1", work=one)
+
+    async def act() -> list[str]:
+        async with make_client(stage).aio as client:
+            return [await handle for handle in await client.adopt_stranded(version="v1")]
+
+    assert asyncio.run(act()) == ["one"]
 
 
 def test_the_awaiting_view_knows_versions_too(stage: Stage) -> None:

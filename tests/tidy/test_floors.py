@@ -60,6 +60,7 @@ SURFACE = {
     "durust.forks",
     "durust.archives",
     "durust.archive_verbs",
+    "durust.lending_verbs",
     "durust.lookup_verbs",
     "durust.order_verbs",
     "durust.purge_verbs",
