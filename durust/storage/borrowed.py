@@ -9,7 +9,7 @@ from durust.errors import InvalidArgument, SchemaMismatch
 from durust.model.message_writes import SendMessages
 from durust.model.validity import refusal
 from durust.model.writes import INTERNAL_QUEUE, Missing, Outcome, Recorded, Refused, StartWorkflow
-from durust.storage import announcements, sqlite_batch, sqlite_messages, statements
+from durust.storage import announcements, sqlite_messages, sqlite_starts, statements
 from durust.storage.links import Call, Row
 from durust.storage.postgres_writes import messages
 from durust.storage.postgres_writes.starts import start_alone
@@ -17,7 +17,7 @@ from durust.storage.provider import Hint
 
 if TYPE_CHECKING:
     from durust.storage.postgres import BorrowedPostgres
-    from durust.storage.sqlite import BorrowedSqlite
+    from durust.storage.sqlite_borrowed import BorrowedSqlite
 
 SQL = statements.load("postgres")
 
@@ -37,7 +37,7 @@ def start(connection: object, write: StartWorkflow, *, wake: bool) -> Outcome:
     if reason := refusal(write):
         return Refused(reason)
     if _library(connection) == "sqlite3":
-        return _on_sqlite(connection, lambda lent: sqlite_batch.start(lent, write))
+        return _on_sqlite(connection, lambda lent: sqlite_starts.start(lent, write))
     return _carry(_postgres(connection), _starting(write, wake=wake), "enqueue_in_transaction")
 
 
@@ -109,7 +109,7 @@ async def _acarry(borrowed: BorrowedPostgres, dialogue: Dialogue) -> Outcome:
 
 
 def _on_sqlite(connection: object, work: Callable[[BorrowedSqlite], Outcome]) -> Outcome:
-    from durust.storage.sqlite import BorrowedSqlite
+    from durust.storage.sqlite_borrowed import BorrowedSqlite
 
     try:
         return work(BorrowedSqlite(connection))

@@ -1,21 +1,16 @@
-"""Claims and sweeps on SQLite, each inside one transaction."""
+"""Claims on SQLite: what is due, in order, within the limits of its queue, inside one transaction."""
 
 from __future__ import annotations
 
 import json
 
-from durust.model.filters import ClaimRequest, QueueWant, Scope, SweepRequest
-from durust.model.queues import GRANTS_KEPT_SECONDS, PARTITIONS_MAX
-from durust.model.records import Claimed, Claims, QueueRow, Swept
-from durust.model.writes import INTERNAL_QUEUE, Released
+from durust.model.filters import ClaimRequest, QueueWant
+from durust.model.queues import PARTITIONS_MAX
+from durust.model.records import Claimed, Claims, QueueRow
 from durust.storage import rows
 from durust.storage.budgets import Budget, Candidate, Used
 from durust.storage.links import Param
-from durust.storage.sqlite_batch import SQL, Transaction, retire, wake
-
-# One reap is one transaction, which keeps every other writer waiting.
-REAP_LIMIT = 64
-LAPSED = "its lease lapsed"
+from durust.storage.sqlite_statements import SQL, Transaction
 
 
 def claim_params(request: ClaimRequest) -> dict[str, Param]:
@@ -129,40 +124,3 @@ class Claim:
         }
         self._transaction.change(SQL.store_grants, values)
         self._granted.append(claimed)
-
-
-def sweep(transaction: Transaction, request: SweepRequest) -> Swept:
-    """Sweep once."""
-    scope = scope_params(request.scope) | {"limit": request.limit, "internal": INTERNAL_QUEUE}
-    late = transaction.rows(SQL.time_out_workflows, scope)
-    due = transaction.rows(SQL.queue_due, scope)
-    for workflow_id, *_ in (*late, *due):
-        transaction.change(SQL.forget_waits, {"id": workflow_id})
-    arrived = transaction.rows(SQL.find_arrived, scope)
-    woken = [row for (workflow_id,) in arrived for row in wake(transaction, workflow_id)]
-    reap_limit = min(request.limit, REAP_LIMIT)
-    reaped: tuple[str, ...] = ()
-    released = Released((), frozenset())
-    if request.reap:
-        lapsed = transaction.rows(SQL.find_lapsed, {"supervisor": request.supervisor_id, "limit": reap_limit})
-        reaped = tuple(row[0] for row in lapsed)
-        released = retire(transaction, reaped, LAPSED)
-    orphans = transaction.rows(SQL.release_orphans, scope)
-    forgotten = transaction.change(SQL.forget_grants, {"kept": GRANTS_KEPT_SECONDS, "limit": request.limit})
-    next_due = transaction.rows(SQL.next_due, scope)
-    return Swept(
-        due=len(due),
-        reaped=reaped,
-        released=len(released.workflow_ids),
-        timed_out=len(late),
-        arrived=len(woken),
-        orphans=len(orphans),
-        queues=released.queues | set(woken) | {row[1] for row in (*due, *orphans)},
-        next_due_seconds=max(0.0, next_due[0][0]) if next_due else None,
-        more=len(reaped) == reap_limit or request.limit in {len(due), len(late), len(arrived), len(orphans), forgotten},
-    )
-
-
-def scope_params(scope: Scope) -> dict[str, Param]:
-    """Return whose rows are meant."""
-    return {"app": scope.app_name, "names": json.dumps(scope.names, ensure_ascii=False)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from durust.model.counts import GROUPS, CountQuery, StepQuery
 from durust.model.criteria import INT8_MAX
-from durust.model.filters import ExecutorQuery, ListFilter
+from durust.model.filters import ExecutorQuery, ListFilter, Scope
 from durust.model.standing import AHEAD_MAX, StandingRequest
 from durust.model.status import PENDING
 from durust.storage import listing
@@ -24,6 +24,11 @@ def array(values: Sequence[str] | None) -> str | None:
 def ids(values: Sequence[str]) -> Params:
     """Return the ids that are asked for."""
     return {"ids": array(values)}
+
+
+def scope(of: Scope) -> Params:
+    """Return whose rows are meant."""
+    return {"app": of.app_name, "names": array(of.names)}
 
 
 def workflows(query: ListFilter) -> Params:

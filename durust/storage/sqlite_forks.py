@@ -1,17 +1,13 @@
-"""Forks on SQLite, each inside one transaction."""
+"""Forks on SQLite: a new workflow begins with what another one recorded before a place."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Protocol
 
 from durust.model.writes import INTERNAL_QUEUE, Existing, ForkWorkflow, Missing, Outcome, Recorded
-from durust.storage import rows, statements
-from durust.storage.links import Param, Row
-from durust.storage.statements import Statement
-
-SQL = statements.load("sqlite")
+from durust.storage.links import Param
+from durust.storage.sqlite_starts import standing
+from durust.storage.sqlite_statements import SQL, Transaction
 
 # What goes along, in an order in which each finds what it looks at.
 _PARTS = (
@@ -22,16 +18,6 @@ _PARTS = (
     SQL.fork_events,
     SQL.fork_streams,
 )
-
-
-class Transaction(Protocol):
-    """An open write transaction."""
-
-    def rows(self, statement: Statement, params: Mapping[str, Param]) -> list[Row]:
-        """Run a statement and return its rows."""
-
-    def change(self, statement: Statement, params: Mapping[str, Param]) -> int:
-        """Run a statement and return how many rows it changed."""
 
 
 def fork(transaction: Transaction, write: ForkWorkflow) -> Outcome:
@@ -48,16 +34,10 @@ def fork(transaction: Transaction, write: ForkWorkflow) -> Outcome:
         "children": json.dumps(write.children, ensure_ascii=False),
     }
     if not transaction.change(SQL.fork_workflows, values):
-        return _standing(transaction, write)
+        known = standing(transaction, write.fork_id)
+        if known is None:
+            return Missing()
+        return Recorded() if known.creator == write.creator else Existing(known)
     for part in _PARTS:
         transaction.change(part, values)
     return Recorded()
-
-
-def _standing(transaction: Transaction, write: ForkWorkflow) -> Outcome:
-    """Return what stands in the way of a fork: its id is taken, or there is no source."""
-    [(_, *record)] = transaction.rows(SQL.classify_starts, {"id": write.fork_id, "queue": None, "dedup": None})
-    if record[0] is None:
-        return Missing()
-    standing = rows.workflow(record)
-    return Recorded() if standing.creator == write.creator else Existing(standing)

@@ -16,7 +16,7 @@ from durust.failpoints import failpoint
 from durust.model.attributes import contains
 from durust.storage import lent
 from durust.storage.links import BadData, Call, Lost, Param, Row, Transient
-from durust.storage.sqlite_batch import SQL, Params, Transaction
+from durust.storage.sqlite_statements import SQL, Params, Transaction
 from durust.storage.statements import Statement
 from durust.telemetry import logger
 
@@ -44,6 +44,11 @@ _homes: dict[Path, int] = {}
 def needs_care(version: tuple[int, ...]) -> bool:
     """Tell whether this version of the library has the WAL-reset bug."""
     return version < VERSION_SAFE
+
+
+def is_careful() -> bool:
+    """Tell whether the library of this process has it, so that only one process at a time may copy the log."""
+    return needs_care(sqlite3.sqlite_version_info)
 
 
 @cache
@@ -131,7 +136,7 @@ class SqliteLink:
     def _configure(self, synchronous: str) -> None:
         self._pragma(f"synchronous={synchronous}")
         self._pragma("foreign_keys=on")
-        if needs_care(sqlite3.sqlite_version_info):
+        if is_careful():
             _tell_of_version()
             self._pragma("wal_autocheckpoint=0")
             self._pragma("mmap_size=0")

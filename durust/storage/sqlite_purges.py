@@ -9,15 +9,15 @@ from durust.model.filters import PurgeRequest
 from durust.model.records import Purged
 from durust.storage.links import Param, Row
 from durust.storage.portions import portion
-from durust.storage.sqlite_batch import SQL, Transaction
-from durust.storage.sqlite_claims import scope_params
-from durust.storage.sqlite_removals import PARTS
+from durust.storage.sqlite_filters import scope
+from durust.storage.sqlite_orders import PARTS
+from durust.storage.sqlite_statements import SQL, Transaction
 
 
 def params(request: PurgeRequest) -> dict[str, Param]:
     """Return what a purge asks for."""
     age = request.ended_before_seconds
-    return scope_params(request.scope) | {
+    return scope(request.scope) | {
         "age": None if age is None else round(age * 1000),
         "keep": request.keep_newest,
         "statuses": json.dumps(request.statuses),

@@ -9,7 +9,7 @@ from durust.model.filters import ListFilter
 from durust.model.waits import STREAM_ENTRIES_MAX, Awaited, Found, Gone, StoredValue, StreamEntry, StreamTail
 from durust.storage import rows, sqlite_filters
 from durust.storage.links import Param, Row
-from durust.storage.sqlite_batch import SQL, Params
+from durust.storage.sqlite_statements import SQL, Params
 from durust.storage.statements import Statement
 
 Read = Callable[[Statement, Params], list[Row]]

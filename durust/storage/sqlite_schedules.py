@@ -1,9 +1,6 @@
-"""The writes of schedules on SQLite, each inside one transaction."""
+"""Schedules on SQLite: stored, paused, resumed, and moved on by their ticks, which start runs."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
 from durust.model.schedule_writes import (
     DeleteSchedule,
@@ -17,22 +14,10 @@ from durust.model.schedule_writes import (
     place_of,
 )
 from durust.model.writes import Missing, Outcome, Recorded, StartWorkflow
-from durust.storage import rows, statements
-from durust.storage.links import Param, Row
-from durust.storage.statements import Statement
-
-SQL = statements.load("sqlite")
-PORTABLE = "portable_json"
-
-
-class Transaction(Protocol):
-    """An open write transaction."""
-
-    def rows(self, statement: Statement, params: Mapping[str, Param]) -> list[Row]:
-        """Run a statement and return its rows."""
-
-    def change(self, statement: Statement, params: Mapping[str, Param]) -> int:
-        """Run a statement and return how many rows it changed."""
+from durust.storage import rows
+from durust.storage.links import Param
+from durust.storage.sqlite_starts import start
+from durust.storage.sqlite_statements import PORTABLE, SQL, Transaction
 
 
 def store(transaction: Transaction, write: StoreSchedule) -> Outcome:
@@ -75,8 +60,8 @@ def delete(transaction: Transaction, write: DeleteSchedule) -> Outcome:
     return Recorded() if transaction.change(SQL.delete_schedules, {"name": write.name}) else Missing()
 
 
-def fire(transaction: Transaction, write: FireTicks, start: Callable[[Any, StartWorkflow], Outcome]) -> Outcome:
-    """Move a schedule on, and have *start* start its runs."""
+def fire(transaction: Transaction, write: FireTicks) -> Outcome:
+    """Move a schedule on, and start the runs of its ticks."""
     read = write.schedule
     if read.settled_ms is None:
         adopted = transaction.change(SQL.adopt_schedules, {"id": read.schedule_id, "settled": write.settled_ms})

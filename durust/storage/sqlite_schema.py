@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import cache
 from importlib.resources import files
 
 from durust.errors import SchemaMismatch
 from durust.storage import migrations
 from durust.storage.schema import CANONICAL_MIGRATION, CANONICAL_VERSION
-from durust.storage.sqlite_batch import SQL, Transaction
+from durust.storage.sqlite_statements import SQL, Transaction
 
 # table -> column -> declared type
 Catalog = Mapping[str, Mapping[str, str]]
@@ -106,3 +109,15 @@ def canonical_text() -> str:
 def own_texts() -> Iterator[str]:
     """Return the texts that make durust's own tables."""
     return (migration.sql for migration in migrations.load("sqlite") if migration.number != CANONICAL_MIGRATION)
+
+
+@cache
+def wanted() -> tuple[Catalog, Catalog]:
+    """Return the canonical tables and durust's own, as a database that has just been made holds them."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.executescript(canonical_text())
+        canonical = catalog(empty.execute(SQL.find_columns.sql))
+        for text in own_texts():
+            empty.executescript(text)
+        both = catalog(empty.execute(SQL.find_columns.sql))
+    return canonical, {table: columns for table, columns in both.items() if table not in canonical}

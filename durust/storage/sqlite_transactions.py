@@ -12,11 +12,12 @@ from durust.failpoints import failpoint
 from durust.model.records import Lease
 from durust.model.validity import refusal
 from durust.model.writes import Diverged, Recorded, RecordStep, Refused
-from durust.storage import lent, rows, sqlite_batch
+from durust.storage import lent, rows
 from durust.storage.links import BadData, Lost, Transient
-from durust.storage.sqlite_batch import SQL
 from durust.storage.sqlite_filters import ids
 from durust.storage.sqlite_links import PRIMARY, SqliteLink, text_of
+from durust.storage.sqlite_statements import SQL
+from durust.storage.sqlite_steps import record_alone
 from durust.storage.transactions import Answer, causes, misused
 
 # What a function's own error means: somebody holds the file, or the file is away. Its other errors are its own.
@@ -205,6 +206,6 @@ class SqliteTransaction:
             return Refused(reason)
         session = self._session
         try:
-            return session.end(lambda: sqlite_batch.record_alone(session, write)) or Recorded()
+            return session.end(lambda: record_alone(session, write)) or Recorded()
         except BadData as error:
             return Refused(str(error))

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from durust.model.writes import Fenced, Outcome, StartChild, Write
-from durust.storage import batch, memory_batch, memory_children, memory_guard, sqlite_batch
+from durust.storage import (
+    batch,
+    memory_batch,
+    memory_children,
+    memory_guard,
+    sqlite_children,
+    sqlite_guard,
+    sqlite_statements,
+)
 from durust.storage.memory import InMemoryProvider
 from durust.storage.memory_tables import Tables
 from durust.storage.provider import StateProvider
@@ -71,7 +79,7 @@ def live_in(provider: StateProvider, commit_all: Commit, seeds: Iterable[int], f
 
 def plant_a_start_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every provider start children whether the parent is the run's or not."""
-    begin, explain = memory_children.start_child, sqlite_batch._explain
+    begin, explain = memory_children.start_child, sqlite_guard.explain
 
     def start_child(tables: Tables, write: StartChild) -> Outcome:
         with pytest.MonkeyPatch.context() as patch:
@@ -83,10 +91,10 @@ def plant_a_start_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
         return None if isinstance(write, StartChild) and isinstance(outcome, Fenced) else outcome
 
     monkeypatch.setitem(memory_batch._APPLY, StartChild, start_child)
-    monkeypatch.setattr(sqlite_batch, "_explain", unfenced)
+    monkeypatch.setattr(sqlite_children, "explain", unfenced)
     for statements, guard in (
         (batch.SQL, "w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token\n       and "),
-        (sqlite_batch.SQL, "and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token"),
+        (sqlite_statements.SQL, "and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token"),
     ):
         shipped = statements.start_children
         monkeypatch.setitem(statements._statements, "start_children", replace(shipped, sql=cut(shipped.sql, guard)))

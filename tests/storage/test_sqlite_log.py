@@ -14,11 +14,11 @@ import pytest
 from durust.errors import ProviderUnavailable, SchemaMismatch
 from durust.model.filters import ListFilter
 from durust.model.writes import Outcome, Recorded, Write
-from durust.storage import halves, sqlite, sqlite_batch, sqlite_links
+from durust.storage import halves, sqlite_batch, sqlite_links, sqlite_log
 from durust.storage.links import Call, Transient
 from durust.storage.provider import Hint
 from durust.storage.sqlite import SqliteProvider
-from durust.storage.sqlite_batch import Transaction
+from durust.storage.sqlite_statements import Transaction
 from tests.conformance.builders import commit, history, make_claimed, make_enqueued, record_step, sweep
 from tests.storage.opened import ask, opened
 
@@ -59,7 +59,7 @@ def test_versions_up_to_3_51_2_need_care(version: tuple[int, ...], *, is_affecte
 def affected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the library pass for one with the bug, and the log for a long one."""
     monkeypatch.setattr(sqlite_links, "VERSION_SAFE", (99, 0, 0))
-    monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 50_000)
+    monkeypatch.setattr(sqlite_log, "CHECKPOINT_BYTES", 50_000)
 
 
 @pytest.mark.protocol("6.wal-bug")

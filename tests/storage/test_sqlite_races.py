@@ -18,7 +18,7 @@ from durust.model.status import Status
 from durust.model.writes import Alive, Beat
 from durust.storage import sqlite_links
 from durust.storage.sqlite import SqliteProvider
-from durust.storage.sqlite_batch import SQL
+from durust.storage.sqlite_statements import SQL
 from durust.storage.statements import Statement
 from tests.conformance.builders import (
     LONG_SECONDS,

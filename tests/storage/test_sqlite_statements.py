@@ -14,7 +14,7 @@ import pytest
 from durust.model.attributes import contains
 from durust.model.filters import ListFilter
 from durust.storage import sqlite_filters, statements
-from durust.storage.sqlite_batch import SQL
+from durust.storage.sqlite_statements import SQL
 from durust.storage.statements import Statement
 from tests.conformance.builders import instant
 from tests.storage.opened import opened

@@ -17,7 +17,12 @@ DOORS = {
         "durust.embedded",
     },
     "psycopg_pool": set[str](),
-    "sqlite3": {"durust.storage.sqlite", "durust.storage.sqlite_links", "durust.storage.sqlite_transactions"},
+    "sqlite3": {
+        "durust.storage.sqlite_borrowed",
+        "durust.storage.sqlite_links",
+        "durust.storage.sqlite_schema",
+        "durust.storage.sqlite_transactions",
+    },
     "sqlalchemy": {"durust.sqlalchemy"},
     "cloudpickle": {"durust.codec", "durust.supervisor.wire"},
     "pickle": {"durust.codec"},

@@ -1,39 +1,24 @@
-"""Imports on SQLite, each inside one transaction."""
+"""Whole workflows on SQLite, entered from another database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator
 
 from durust.model.copies import ImportWorkflows, WorkflowCopy
 from durust.model.writes import Existing, Outcome, Recorded
-from durust.storage import rows, statements
-from durust.storage.links import Param, Row
+from durust.storage.links import Param
+from durust.storage.sqlite_starts import standing
+from durust.storage.sqlite_statements import SQL, Transaction
 from durust.storage.statements import Statement
 
-SQL = statements.load("sqlite")
-
 Params = dict[str, Param]
-
-
-class Transaction(Protocol):
-    """An open write transaction."""
-
-    def rows(self, statement: Statement, params: Mapping[str, Param]) -> list[Row]:
-        """Run a statement and return its rows."""
-
-    def change(self, statement: Statement, params: Mapping[str, Param]) -> int:
-        """Run a statement and return how many rows it changed."""
 
 
 def enter(transaction: Transaction, write: ImportWorkflows) -> Outcome:
     """Enter workflows, all or none."""
     for copy in write.copies:
-        asked = {"id": copy.row.workflow_id, "queue": None, "dedup": None}
-        [(_, *record)] = transaction.rows(SQL.classify_starts, asked)
-        if record[0] is not None:
-            standing = rows.workflow(record)
-            return Recorded() if standing.creator == write.creator else Existing(standing)
+        if known := standing(transaction, copy.row.workflow_id):
+            return Recorded() if known.creator == write.creator else Existing(known)
     for copy in write.copies:
         for statement, params in _parts(copy, write.creator):
             transaction.change(statement, params)
