@@ -16,7 +16,7 @@ from durust.storage.postgres_writes.starts import start_alone
 from durust.storage.provider import Hint
 
 if TYPE_CHECKING:
-    from durust.storage.postgres import BorrowedPostgres
+    from durust.storage.postgres_borrowed import BorrowedPostgres
     from durust.storage.sqlite_borrowed import BorrowedSqlite
 
 SQL = statements.load("postgres")
@@ -125,7 +125,7 @@ def _postgres(connection: object) -> BorrowedPostgres:
     # Only the driver that made the connection is imported: it is there already.
     if _library(connection) != "psycopg":
         raise InvalidArgument("connection", connection, _WANTED)
-    from durust.storage.postgres import BorrowedPostgres
+    from durust.storage.postgres_borrowed import BorrowedPostgres
 
     return BorrowedPostgres(connection)
 

@@ -14,7 +14,7 @@ from durust.model.writes import RecordStep, Refused
 from durust.storage import statements
 from durust.storage.links import BadData, Call, Param, Transient
 from durust.storage.pool import Pool
-from durust.storage.postgres import SETTLED, Address
+from durust.storage.postgres_address import SETTLED, Address
 from durust.storage.postgres_transactions import PostgresSession
 from durust.storage.transactions import TRANSACTIONS_MAX, TURN_SECONDS, Answer, OpenTransaction, Witnessed
 

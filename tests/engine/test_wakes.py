@@ -15,7 +15,7 @@ import pytest
 from durust import DurableClient, DurableEngine, Settings, Status, SyncDurableContext, WorkflowOptions, WorkflowQueue
 from durust.storage.announcements import CHANNEL
 from durust.storage.links import Call
-from durust.storage.postgres import PostgresLink
+from durust.storage.postgres_link import PostgresLink
 from tests.conformance.conftest import SHARED
 from tests.engine.clients import launch, make_client
 from tests.engine.stage import PATIENCE, QUICK, Stage, parts

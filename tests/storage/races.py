@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from durust.storage.postgres import _PLANNING
+from durust.storage.postgres_address import PLANNING
 from tests.support.waiting import TIMEOUT_SECONDS, eventually
 
 Rows = list[tuple[Any, ...]]
@@ -28,7 +28,7 @@ class Actor:
 
     def __init__(self, url: str, name: str) -> None:
         # Planned as the provider's are, because a plan decides in which order rows are met.
-        self._connection = psycopg.connect(url, autocommit=True, application_name=name, options=_PLANNING)
+        self._connection = psycopg.connect(url, autocommit=True, application_name=name, options=PLANNING)
         self._thread = ThreadPoolExecutor(1, name)
         self.name, self.pid = name, self._connection.info.backend_pid
 

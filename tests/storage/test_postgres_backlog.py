@@ -13,9 +13,11 @@ from durust import clock
 from durust.embedded import Server
 from durust.model.filters import ClaimRequest, QueueWant
 from durust.model.writes import StoreQueue
-from durust.storage import claiming, postgres
+from durust.storage import claiming
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_address import PLANNED_ONCE, PLANNING
+from durust.storage.postgres_link import compiled
 from durust.storage.postgres_writes.queues import store_queues
 from tests.conformance.builders import APP, NAME, make_executor, want
 from tests.storage.races import cut
@@ -47,9 +49,9 @@ class Backlog:
         # Only a test says when the table is looked at.
         self._admin.execute("alter table dbos.workflow_status set (autovacuum_enabled = off)")
         self._connections = {
-            "planned now": psycopg.connect(url, autocommit=True, options=postgres._PLANNING),
+            "planned now": psycopg.connect(url, autocommit=True, options=PLANNING),
             # The plan that a connection keeps was made when there was next to nothing.
-            "planned before": psycopg.connect(url, autocommit=True, options=postgres._PLANNED_ONCE),
+            "planned before": psycopg.connect(url, autocommit=True, options=PLANNED_ONCE),
         }
         self._prepared: dict[str, str] = {}
 
@@ -70,7 +72,7 @@ class Backlog:
         """
         limits: Any = QUEUES[kind]
         statement = SQL.claim_workflows if limits is None else SQL.claim_budgeted
-        text, names = postgres._compile(cut(statement.sql, *bug) if bug else statement.sql)
+        text, names = compiled(cut(statement.sql, *bug) if bug else statement.sql)
         connection = self._connections[plan]
         with connection.transaction(force_rollback=True):
             if limits is not None:

@@ -19,7 +19,9 @@ from durust.model.writes import Recorded, Refused, Write
 from durust.storage import halves, pool, postgres
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Deadlock, Lost, Row, Transient, fault
-from durust.storage.postgres import Address, PostgresLink, PostgresProvider
+from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_address import Address
+from durust.storage.postgres_link import PostgresLink
 from durust.storage.postgres_writes import steps
 from durust.storage.provider import Hint, Writer
 from durust.storage.statements import Statement

@@ -8,10 +8,11 @@ from contextlib import closing
 import pytest
 
 from durust.model.filters import ListFilter
-from durust.storage import asking, postgres
+from durust.storage import asking
 from durust.storage.batch import SQL
 from durust.storage.links import Call
 from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_link import compiled
 from durust.storage.statements import Statement
 from durust.storage.writing import BatchWriter
 from tests.conformance.builders import make_claimed, record_step
@@ -46,7 +47,7 @@ KEYS = ("workflow_status_pkey", "uq_workflow_status_dedup_id", "durust_debounces
 
 @pytest.mark.parametrize("statement", [each for each in SQL if each not in CREATING], ids=lambda each: each.name)
 def test_each_statement_fits_a_migrated_database(provider: PostgresProvider, race: Race, statement: Statement) -> None:
-    race.observer.do(f"prepare it as {postgres._compile(statement.sql)[0].decode()}")
+    race.observer.do(f"prepare it as {compiled(statement.sql)[0].decode()}")
 
     [prepared] = race.observer.do("select name from pg_prepared_statements where name = 'it'")
     assert prepared == ("it",)
@@ -71,7 +72,7 @@ def test_a_plan_that_was_made_for_empty_tables_fetches_rows_by_their_ids(
     if stage == "analysed":
         race.observer.do("vacuum analyze")
 
-    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(statement.sql)[0].decode()}")
+    plan = race.observer.do(f"explain (generic_plan) {compiled(statement.sql)[0].decode()}")
 
     scans = [line for (line,) in plan if "Scan" in line and " on workflow_status" in line]
     assert scans
@@ -86,7 +87,7 @@ def test_a_plan_that_was_made_for_empty_tables_fetches_workflows_by_their_keys(
     if stage == "analysed":
         race.observer.do("vacuum analyze")
 
-    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(statement.sql)[0].decode()}")
+    plan = race.observer.do(f"explain (generic_plan) {compiled(statement.sql)[0].decode()}")
 
     scans = [line for (line,) in plan if "Scan" in line and " on workflow_status" in line]
     assert scans
@@ -102,7 +103,7 @@ def test_a_claim_walks_the_claim_index_and_fetches_the_picked_rows_by_their_ids(
     if stage == "analysed":
         race.observer.do("vacuum analyze")
 
-    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(SQL.claim_workflows.sql)[0].decode()}")
+    plan = race.observer.do(f"explain (generic_plan) {compiled(SQL.claim_workflows.sql)[0].decode()}")
 
     scans = [
         line.split("(cost")[0].split("->")[1].strip()
@@ -124,7 +125,7 @@ def test_the_oldest_unread_message_is_the_first_of_its_index(
     if stage == "analysed":
         race.observer.do("vacuum analyze")
 
-    plan = race.observer.do(f"explain (generic_plan) {postgres._compile(SQL.receive_messages.sql)[0].decode()}")
+    plan = race.observer.do(f"explain (generic_plan) {compiled(SQL.receive_messages.sql)[0].decode()}")
 
     lines = [line for (line,) in plan]
     assert any("Index Scan using durust_unread on notifications s" in line for line in lines)

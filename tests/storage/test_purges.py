@@ -10,7 +10,8 @@ from durust.model.records import Purged
 from durust.storage import columns, purging
 from durust.storage.batch import SQL
 from durust.storage.links import Call, Row
-from durust.storage.postgres import PostgresProvider, _compile
+from durust.storage.postgres import PostgresProvider
+from durust.storage.postgres_link import compiled
 from durust.storage.sqlite import SqliteProvider
 from tests.conformance.builders import APP, commit, finish, history, make_claimed, record_step, row_of
 from tests.storage.opened import ask, opened
@@ -109,7 +110,7 @@ def test_a_look_walks_the_ends_and_stops(provider: PostgresProvider, race: Race)
 
 
 def test_a_removal_fetches_rows_by_their_ids(provider: PostgresProvider, race: Race) -> None:
-    plan = race.observer.do(f"explain (generic_plan) {_compile(SQL.purge_workflows.sql)[0].decode()}")
+    plan = race.observer.do(f"explain (generic_plan) {compiled(SQL.purge_workflows.sql)[0].decode()}")
 
     scans = [line for (line,) in plan if "Scan" in line and " on " in line]
     assert [scan for scan in scans if "Seq Scan" in scan] == []

@@ -11,7 +11,9 @@ from tests.tidy.test_floors import Floor, floor
 # The doors of the table in docs/ARCHITECTURE.md; a package is a door with all its modules.
 DOORS = {
     "psycopg": {
-        "durust.storage.postgres",
+        "durust.storage.postgres_address",
+        "durust.storage.postgres_borrowed",
+        "durust.storage.postgres_link",
         "durust.storage.postgres_transactions",
         "durust.storage.postgres_witnesses",
         "durust.embedded",
