@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,20 +13,16 @@ from click.testing import CliRunner, Result
 from durust.storage.opening import VARIABLES, open_provider
 from durust.storage.provider import StateProvider
 from durust.supervisor.cli import main
-from tests.support.server import MakeDatabase
+from tests.support.databases import MakeMigrated
 
 Durust = Callable[..., Result]
 Answer = Callable[..., Any]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the address of an empty database, which commands find by their environment."""
-    if request.param == "sqlite":
-        made = f"sqlite:///{tmp_path}/durust.db"
-    else:
-        make_database: MakeDatabase = request.getfixturevalue("make_database")
-        made = make_database()
+def url(request: pytest.FixtureRequest, make_migrated: MakeMigrated, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the address of a migrated database, which commands find by their environment."""
+    made = make_migrated(request.param)
     for variable in VARIABLES:
         monkeypatch.setenv(variable, made)
     return made
@@ -34,11 +30,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def provider(url: str) -> Iterator[StateProvider]:
-    """Return a migrated provider, closed after the test."""
-    opened = open_provider(url)
-    opened.migrate()
-    yield opened
-    opened.close()
+    """Return a provider on a migrated database, closed after the test."""
+    with closing(open_provider(url)) as opened:
+        yield opened
 
 
 @pytest.fixture

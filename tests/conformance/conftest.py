@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,7 +17,7 @@ from durust.storage.postgres import PostgresProvider
 from durust.storage.provider import StateProvider
 from durust.storage.sqlite import SqliteProvider
 from tests.conformance.belongings import Belongings
-from tests.support.server import MakeDatabase
+from tests.support.databases import MakeMigrated
 
 PROVIDERS = ["memory", "sqlite", "postgres"]
 SHARED = ["sqlite", "postgres"]
@@ -41,25 +40,16 @@ ForeignSchedule = Callable[..., None]
 
 
 @pytest.fixture(params=PROVIDERS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of an empty database of one kind."""
-    match request.param:
-        case "memory":
-            return "memory://"
-        case "sqlite":
-            return f"sqlite:///{tmp_path}/durust.db"
-        case _:
-            make_database: MakeDatabase = request.getfixturevalue("make_database")
-            return make_database()
+def url(request: pytest.FixtureRequest, make_migrated: MakeMigrated) -> str:
+    """Return the address of a migrated database of one kind."""
+    return make_migrated(request.param)
 
 
 @pytest.fixture
 def provider(url: str) -> Iterator[StateProvider]:
-    """Return a migrated provider, closed after the test."""
-    opened = open_provider(url)
-    opened.migrate()
-    yield opened
-    opened.close()
+    """Return a provider on a migrated database, closed after the test."""
+    with closing(open_provider(url)) as opened:
+        yield opened
 
 
 def open_provider(url: str) -> StateProvider:

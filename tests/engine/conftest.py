@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from durust import DurableClient, clock
-from durust.embedded import Server
+from durust import DurableClient
 from durust.engine.registry import Registry
-from tests.conformance.conftest import PROVIDERS, Rewrite, open_provider, rewriter
+from tests.conformance.conftest import PROVIDERS, Rewrite, rewriter
 from tests.engine.clients import MAKE_NOTES, connect, make_client
 from tests.engine.colours import COLOURS, PAINTS, Paint
 from tests.engine.lines import MAKE_LINES
 from tests.engine.stage import Stage, wait_until_no_threads
+from tests.support.databases import MakeMigrated
 
 
 @pytest.fixture(autouse=True)
@@ -27,28 +26,10 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"durust.{module}.REGISTRY", registry)
 
 
-@pytest.fixture(scope="session")
-def template(server: Server) -> str:
-    """Return the name of a migrated database, of which each test gets a copy: that is quicker than to migrate."""
-    name = f"template_{clock.random_token()}"
-    with closing(open_provider(server.create_database(name))) as provider:
-        provider.migrate()
-    return name
-
-
 @pytest.fixture(params=PROVIDERS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Return the address of an empty database of one kind."""
-    match request.param:
-        case "memory":
-            yield "memory://"
-        case "sqlite":
-            yield f"sqlite:///{tmp_path}/durust.db"
-        case _:
-            server: Server = request.getfixturevalue("server")
-            name = f"test_{clock.random_token()}"
-            yield server.create_database(name, request.getfixturevalue("template"))
-            server.drop_database(name)
+def url(request: pytest.FixtureRequest, make_migrated: MakeMigrated) -> str:
+    """Return the address of a migrated database of one kind."""
+    return make_migrated(request.param)
 
 
 @pytest.fixture

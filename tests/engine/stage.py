@@ -37,7 +37,6 @@ class Stage:
     def __init__(self, url: str) -> None:
         self.url = url
         self.provider = open_provider(url)
-        self.provider.migrate()
         self._engines: list[DurableEngine] = []
         self._lines: list[Line] = []
 

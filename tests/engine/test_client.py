@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +32,7 @@ from durust import (
 from durust.decorators import Workflow
 from durust.engine.registry import Definition
 from durust.model.filters import ExecutorQuery
+from durust.storage.opening import open_provider
 from tests.conformance.conftest import SHARED
 from tests.engine.clients import launch, make_client
 from tests.engine.colours import Paint
@@ -361,7 +363,8 @@ def test_a_database_without_the_schema_is_left_alone_until_somebody_has_migrated
             with pytest.raises(SchemaMismatch, match="durust db migrate"):
                 client.enqueue("mail", "double", 1)
         assert list(tmp_path.iterdir()) == []
-        Stage(url).close()
+        with closing(open_provider(url)) as provider:
+            provider.migrate()
 
         handle = client.enqueue("mail", "double", 1)
 

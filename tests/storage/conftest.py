@@ -7,28 +7,16 @@ from contextlib import closing
 
 import pytest
 
-from durust import clock
-from durust.embedded import Server
 from durust.storage.postgres import PostgresProvider
 from tests.storage.races import Race
-
-
-@pytest.fixture(scope="session")
-def template(server: Server) -> str:
-    """Return the name of a migrated database: to copy it is quicker than to migrate one for each test."""
-    name = f"template_{clock.random_token()}"
-    with closing(PostgresProvider(server.create_database(name))) as opened:
-        opened.migrate()
-    return name
+from tests.support.databases import MakeMigrated
+from tests.support.server import MakeDatabase
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, server: Server) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, make_database: MakeDatabase, make_migrated: MakeMigrated) -> str:
     """Return the address of a database of the test's own: migrated where it asks for a provider, else empty."""
-    name = f"test_{clock.random_token()}"
-    is_migrated = "provider" in request.fixturenames
-    yield server.create_database(name, request.getfixturevalue("template") if is_migrated else "template1")
-    server.drop_database(name)
+    return make_migrated("postgres") if "provider" in request.fixturenames else make_database()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from durust.storage.opening import open_provider
 from durust.storage.provider import StateProvider
 from durust.supervisor.remote import Overview, Remote
 from tests.supervisor.apps import steps
+from tests.support.databases import MakeMigrated
 from tests.support.ledger import Ledger
 from tests.support.processes import Spawn, Spawned
-from tests.support.server import MakeDatabase
 from tests.support.waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
@@ -124,21 +125,16 @@ def up(durust: Callable[..., Spawned], tmp_path: Path) -> StartUp:
 
 
 @pytest.fixture(params=SHARED)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of an empty database of each kind that processes can share."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/durust.db"
-    make_database: MakeDatabase = request.getfixturevalue("make_database")
-    return make_database()
+def url(request: pytest.FixtureRequest, make_migrated: MakeMigrated) -> str:
+    """Return the address of a migrated database of each kind that processes can share."""
+    return make_migrated(request.param)
 
 
 @pytest.fixture
 def provider(url: str) -> Iterator[StateProvider]:
-    """Return a migrated provider, closed after the test."""
-    opened = open_provider(url)
-    opened.migrate()
-    yield opened
-    opened.close()
+    """Return a provider on a migrated database, closed after the test."""
+    with closing(open_provider(url)) as opened:
+        yield opened
 
 
 def enqueue(provider: StateProvider, count: int, seconds: float = 0.0, workflow: Any = steps.job) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from durust import clock
 from durust.embedded import Server, open_server
+from tests.support.memory import quick_folder
 
 # The first process of a run makes the folder; the workers that it starts inherit the variable.
 FOLDER_VARIABLE = "DURUST_TEST_SERVER_FOLDER"
@@ -31,7 +32,7 @@ class RunFolder:
     """The folder of one run's server, made by the run's first process and removed at its end."""
 
     def __init__(self) -> None:
-        fresh = Path(tempfile.mkdtemp(prefix="durust-new-"))
+        fresh = Path(tempfile.mkdtemp(prefix="durust-new-", dir=quick_folder()))
         self._lock = os.open(fresh / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Named last, so that no other run ever finds it without its lock.
@@ -47,7 +48,7 @@ class RunFolder:
 
 def remove_abandoned_folders() -> None:
     """Stop the servers and remove the folders of earlier runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in quick_folder().glob(f"{PREFIX}*"):
         try:
             lock = os.open(folder / "run.lock", os.O_RDWR)
         except OSError:

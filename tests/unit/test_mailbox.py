@@ -55,8 +55,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def desk(runtime: Path) -> Iterator[Desk]:
     made = Desk()
     yield made
     made.box.shut()
@@ -118,20 +117,15 @@ def test_whoever_waits_can_be_woken_without_a_hint(desk: Desk) -> None:
     assert clock.monotonic() - begun < 1
 
 
-def test_a_closed_control_plane_leaves_no_socket_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
+def test_a_closed_control_plane_leaves_no_socket_behind(runtime: Path) -> None:
     Control(CLUSTER).close()
 
-    assert list((tmp_path / "durust").iterdir()) == []
+    assert list((runtime / "durust").iterdir()) == []
 
 
-def test_what_a_killed_supervisor_left_does_not_hinder_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (tmp_path / "durust").mkdir()
-    (tmp_path / "durust" / f"{CLUSTER}.orders").touch()
+def test_what_a_killed_supervisor_left_does_not_hinder_the_next(runtime: Path) -> None:
+    (runtime / "durust").mkdir()
+    (runtime / "durust" / f"{CLUSTER}.orders").touch()
 
     Control(CLUSTER).close()
 

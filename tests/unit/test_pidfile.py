@@ -23,11 +23,7 @@ from durust.supervisor.pidfile import (
     runtime_folder,
 )
 
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 def test_a_pidfile_names_its_holder(tmp_path: Path) -> None:
