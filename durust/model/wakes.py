@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from durust.model.copies import ImportWorkflows
 from durust.model.message_writes import RecordSend, SendMessages
 from durust.model.publications import AppendStream, SetEvent
 from durust.model.waits import EVENT, MESSAGE, RESULT, STREAM, Wake
@@ -14,6 +15,7 @@ from durust.model.writes import (
     DeleteWorkflow,
     ExpireWorkflow,
     FinishWorkflow,
+    ForkWorkflow,
     Outcome,
     Recorded,
     Write,
@@ -31,6 +33,12 @@ def wakes_of(write: Write) -> Sequence[Wake]:
             return (Wake(STREAM, lease.workflow_id, key),)
         case CancelWorkflow(workflow_id) | DeleteWorkflow(workflow_id):
             return wakes_of_end(workflow_id)
+        case ForkWorkflow(fork_id=fork_id):
+            # Which events it brings only its source knows. For a result or a stream of a workflow that is not there
+            # nobody waits.
+            return (Wake(EVENT, fork_id),)
+        case ImportWorkflows(copies):
+            return [Wake(EVENT, copy.row.workflow_id, event.key) for copy in copies for event in copy.events]
         case SendMessages(letters) | RecordSend(letters=letters):
             return [Wake(MESSAGE, letter.destination_id, letter.topic) for letter in letters]
     return ()

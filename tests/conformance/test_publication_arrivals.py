@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from durust.model.copies import ImportWorkflows
 from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.waits import EVENT, STREAM, Awaited
-from durust.model.writes import ParkWorkflow, Wait, Write
+from durust.model.writes import ParkWorkflow, Recorded, Wait, Write
 from durust.storage.provider import StateProvider
-from tests.conformance.builders import cancel, commit, finish, make_claimed, row_of
+from tests.conformance.builders import cancel, commit, delete, finish, fork, make_claimed, row_of
 from tests.conformance.publishing import append, close, set_event
 
 KINDS = pytest.mark.parametrize("kind", [EVENT, STREAM])
@@ -67,6 +68,27 @@ def test_the_event_of_a_workflow_that_is_not_there_yet_queues_who_is_parked_for_
 
     assert parked is Status.DELAYED
     assert row_of(provider, "waiter").status is Status.ENQUEUED
+
+
+@pytest.mark.parametrize("when", ["before", "with", "after"])
+@pytest.mark.parametrize("bring", ["fork", "import"])
+def test_an_event_that_comes_with_its_workflow_queues_who_is_parked_for_it(
+    provider: StateProvider, waiter: Claimed, bring: str, when: str
+) -> None:
+    source = make_claimed(provider, "target" if bring == "import" else "source", by="second")
+    commit(provider, set_event(source))
+    [copy] = provider.copies(source.lease.workflow_id, children=False)
+    if bring == "import":
+        commit(provider, finish(source, after=1), delete("target"))
+    arrival = ImportWorkflows((copy,), "creator") if bring == "import" else fork("source", "target", 2)
+    writes: list[Write] = [arrival, wait_for(waiter, EVENT)]
+
+    batches = {"before": [[0], [1]], "with": [[1, 0]], "after": [[1], [0]]}[when]
+    answers = [commit(provider, *(writes[index] for index in batch)) for batch in batches]
+
+    assert row_of(provider, "waiter").status is Status.ENQUEUED
+    if when == "after":
+        assert answers[1] == [Recorded(queues=frozenset({waiter.queue or ""}))]
 
 
 def test_values_that_were_read_before_queue_nobody(provider: StateProvider, waiter: Claimed) -> None:

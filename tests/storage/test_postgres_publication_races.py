@@ -11,9 +11,9 @@ from durust.model.waits import EVENT, STREAM
 from durust.model.wakes import wakes_of
 from durust.storage.batch import SQL
 from durust.storage.postgres import PostgresProvider
-from durust.storage.postgres_writes import publications, waking
+from durust.storage.postgres_writes import forks, publications, waking
 from durust.storage.postgres_writes.parking import hold_awaited, park_workflows, wake_parked
-from tests.conformance.builders import make_claimed, row_of
+from tests.conformance.builders import commit, fork, make_claimed, row_of
 from tests.conformance.publishing import append, set_event
 from tests.conformance.test_publication_arrivals import wait_for
 from tests.storage.races import Actor, Race, cut
@@ -151,6 +151,32 @@ def test_the_event_of_a_workflow_that_a_park_has_not_seen_is_not_missed(
     parking.do(cut(look, "v.target in (", "false and v.target in (") if is_cut else look, wake_parked([parked]))
     parking.do("commit")
     publishing.do("commit")
+
+    assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
+
+
+@pytest.mark.protocol("4.park.wakers")
+@SHIPPED_OR_CUT
+def test_an_event_that_a_fork_is_bringing_is_not_missed(
+    provider: PostgresProvider, race: Race, waiter: Claimed, *, is_cut: bool
+) -> None:
+    """The fork is made and has found no waits; the park looks before that has committed."""
+    source = make_claimed(provider, "source", by="second")
+    commit(provider, set_event(source))
+    wanted, parked = fork("source", "target", 2), wait_for(waiter, EVENT)
+    parking, forking = race.actor("parking"), race.actor("forking")
+    hold, made = forks.KINDS[type(wanted)].calls([wanted])
+
+    forking.do("begin")
+    for call in [made] if is_cut else [hold, made]:
+        forking.do(call.statement.sql, call.params)
+    forking.do(SQL.wake_waiters.sql, waking.wake_waiters(wakes_of(wanted)))
+    parking.do("begin")
+    parking.do(SQL.park_workflows.sql, park_workflows([parked]))
+    parking.do(SQL.hold_awaited.sql, hold_awaited([parked]))
+    parking.do(SQL.wake_parked.sql, wake_parked([parked]))
+    parking.do("commit")
+    forking.do("commit")
 
     assert row_of(provider, "waiter").status is (Status.DELAYED if is_cut else Status.ENQUEUED)
 

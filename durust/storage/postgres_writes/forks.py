@@ -10,6 +10,7 @@ from durust.storage.columns import Params, numbers, texts
 from durust.storage.links import Call
 from durust.storage.postgres_writes.kinds import Answers, Group, Kind, Question, Results
 from durust.storage.postgres_writes.starts import classify_ids
+from durust.storage.postgres_writes.waking import hold_buckets
 from durust.storage.retries import RECORDED
 
 SQL = statements.load("postgres")
@@ -62,8 +63,11 @@ def _explain(group: Group, results: Results) -> Answers:
 KINDS: Mapping[type, Kind] = {
     ForkWorkflow: Kind(
         key=lambda write: write.fork_id,
-        calls=lambda writes: [Call(SQL.fork_workflows, fork_workflows(writes))],
-        read=_forked,
+        calls=lambda writes: [
+            Call(SQL.hold_buckets, hold_buckets(write.fork_id for write in writes), is_hot=True),
+            Call(SQL.fork_workflows, fork_workflows(writes)),
+        ],
+        read=lambda found, results: _forked(found, results[1:]),
         question=Question(calls=_ask, read=_explain),
     )
 }

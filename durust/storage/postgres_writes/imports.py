@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from durust.model.copies import ImportWorkflows, WorkflowCopy
 from durust.model.writes import Existing
@@ -11,6 +11,7 @@ from durust.storage.columns import Params, numbers, texts
 from durust.storage.links import Call
 from durust.storage.postgres_writes.kinds import Answers, Group, Kind, Question, Results, stored
 from durust.storage.postgres_writes.starts import classify_ids
+from durust.storage.postgres_writes.waking import hold_buckets
 from durust.storage.retries import RECORDED
 
 SQL = statements.load("postgres")
@@ -97,6 +98,10 @@ def _rows(copies: Iterable[WorkflowCopy]) -> Params:
     }
 
 
+def _ids(writes: list[ImportWorkflows]) -> Iterator[str]:
+    return (copy.row.workflow_id for write in writes for copy in write.copies)
+
+
 def _ask(writes: list[ImportWorkflows]) -> list[Call]:
     return [Call(SQL.classify_starts, classify_ids(copy.row.workflow_id for copy in write.copies)) for write in writes]
 
@@ -114,8 +119,11 @@ def _explain(group: Group, results: Results) -> Answers:
 
 KINDS: Mapping[type, Kind] = {
     ImportWorkflows: Kind(
-        calls=lambda writes: [Call(SQL.import_workflows, import_workflows(write)) for write in writes],
-        read=stored,
+        calls=lambda writes: [
+            Call(SQL.hold_buckets, hold_buckets(_ids(writes)), is_hot=True),
+            *(Call(SQL.import_workflows, import_workflows(write)) for write in writes),
+        ],
+        read=lambda found, results: stored(found, results[1:]),
         question=Question(calls=_ask, read=_explain),
     )
 }
