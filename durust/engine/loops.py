@@ -6,10 +6,12 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from durust.engine.stillness import Stillness
 from durust.engine.timers import govern
+from durust.telemetry import emit
 
 # A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
 STOP_SECONDS = 5.0
@@ -26,6 +28,7 @@ class Loop:
         if adopted is not None:
             govern(adopted)
         self._thread: threading.Thread | None = None
+        self._is_closing = False
         self._mutex = threading.Lock()
         self._stillness: Stillness | None = None
 
@@ -98,18 +101,33 @@ class Loop:
         """Stop the engine's own loop thread."""
         if self._thread is None or self._loop is None:
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        # Closed already when somebody closes a second time.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop, self._loop)
         if self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
 
-    @staticmethod
-    def _work(loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while not self._is_closing:
+                self._run(loop)
         finally:
             loop.run_until_complete(_wind_up(loop))
             loop.close()
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Noted on the loop itself, so that a loop which user code has just stopped does not keep this stop for later.
+        self._is_closing = True
+        loop.stop()
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop until it is stopped, were it by user code: everybody else's bodies run on it too."""
+        try:
+            loop.run_forever()
+        except BaseException as error:  # noqa: BLE001  asyncio lets the exit of a task through, which is a body's own end
+            emit("loop_left", error=repr(error))
 
 
 async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from durust import DurableContext, StepOptions, clock
-from tests.engine.stage import PATIENCE, Stage
+from durust import DurableContext, Status, StepOptions, clock
+from tests.engine.stage import PATIENCE, Stage, wait_until_no_threads
 from tests.support.waiting import eventually
 
 # A sleep of this length parks, so that the body runs again from its history.
@@ -475,3 +476,39 @@ def test_five_hundred_steps_at_once_are_each_recorded_once(stage: Stage, trace: 
     assert handle.get_result(PATIENCE) == 500
     assert stage.names(handle) == {number + 1: f"s{number}" for number in range(500)}
     assert set(trace.steps.values()) == {1}
+
+
+async def leave_by_a_task(_: DurableContext) -> None:
+    """End the program in a task of the body's own, which asyncio lets through to whoever runs the loop."""
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    await asyncio.gather(leave())
+
+
+async def leave_by_a_callback(_: DurableContext) -> None:
+    """End the program in a callback."""
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+    await asyncio.sleep(0)
+
+
+async def stop_the_loop(_: DurableContext) -> None:
+    """Stop the loop that everybody's bodies run on."""
+    asyncio.get_running_loop().stop()
+
+
+@pytest.mark.parametrize("leave", [leave_by_a_task, leave_by_a_callback, stop_the_loop])
+def test_a_body_that_ends_its_loop_ends_nobody_else(leave: Callable[..., Any]) -> None:
+    async def work(ctx: DurableContext) -> Any:
+        return await ctx.step("work", lambda: "done")
+
+    stage = Stage("memory://")
+    engine = stage.launch(leave, work)
+
+    ended = engine.run_workflow(leave.__name__)
+    eventually(lambda: stage.row(ended).status in {Status.SUCCESS, Status.ERROR})
+
+    assert engine.run_workflow("work").get_result(PATIENCE) == "done"
+    stage.close()
+    wait_until_no_threads()
