@@ -9,11 +9,13 @@ from durust.errors import InvalidArgument, SchemaMismatch
 from durust.model.message_writes import SendMessages
 from durust.model.validity import refusal
 from durust.model.writes import INTERNAL_QUEUE, Missing, Outcome, Recorded, Refused, StartWorkflow
-from durust.storage import announcements, sqlite_messages, sqlite_starts, statements
+from durust.storage import announcements, statements
 from durust.storage.links import Call, Row
 from durust.storage.postgres_writes import messages
 from durust.storage.postgres_writes.starts import start_alone
 from durust.storage.provider import Hint
+from durust.storage.sqlite_writes import messages as sqlite_messages
+from durust.storage.sqlite_writes import starts as sqlite_starts
 
 if TYPE_CHECKING:
     from durust.storage.postgres_borrowed import BorrowedPostgres

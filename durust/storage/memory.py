@@ -30,11 +30,8 @@ from durust.model.writes import Outcome, Write
 from durust.storage import (
     memory_batch,
     memory_copies,
-    memory_messages,
     memory_purges,
     memory_sweeps,
-    memory_versions,
-    memory_wakes,
 )
 from durust.storage.counting import count, count_steps
 from durust.storage.listening import LocalListener
@@ -42,6 +39,7 @@ from durust.storage.matching import is_behind, matches
 from durust.storage.memory_claims import Claim, steps_of
 from durust.storage.memory_standing import standing_of
 from durust.storage.memory_tables import Tables, bare
+from durust.storage.memory_writes import messages, versions, waking
 from durust.storage.provider import Hint, Listener, Writer
 from durust.storage.transactions import OpenTransaction
 
@@ -129,7 +127,7 @@ class InMemoryProvider:
     def messages(self, workflow_id: str) -> list[MessageRow]:
         with self._lock:
             self._demand_open()
-            return memory_messages.listed(self._tables, workflow_id)
+            return messages.listed(self._tables, workflow_id)
 
     def copies(self, workflow_id: str, *, children: bool) -> list[WorkflowCopy]:
         with self._lock:
@@ -161,13 +159,13 @@ class InMemoryProvider:
             row = rows.get(key)
             if row is None or not matches(row, query):
                 continue
-            if not query.is_stranded or memory_versions.is_stranded(self._tables, row):
+            if not query.is_stranded or versions.is_stranded(self._tables, row):
                 yield row
 
     def values(self, awaited: Sequence[Awaited]) -> dict[Awaited, Found]:
         with self._lock:
             self._demand_open()
-            found = ((one, memory_wakes.found(self._tables, one)) for one in awaited)
+            found = ((one, waking.found(self._tables, one)) for one in awaited)
             return {one: there for one, there in found if there is not None}
 
     def executors(self, query: ExecutorQuery) -> list[ExecutorRow]:
@@ -207,7 +205,7 @@ class InMemoryProvider:
     def versions(self, app_name: str, limit: int) -> list[VersionRow]:
         with self._lock:
             self._demand_open()
-            return memory_versions.listed(self._tables, app_name, limit)
+            return versions.listed(self._tables, app_name, limit)
 
     def transaction(self, isolation: str) -> AbstractContextManager[OpenTransaction]:
         raise ProviderMisuse(

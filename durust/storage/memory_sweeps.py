@@ -6,13 +6,13 @@ from itertools import islice
 
 from durust import clock
 from durust.model.filters import Scope, SweepRequest
+from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Swept, WorkflowRow
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
 from durust.model.writes import INTERNAL_QUEUE
-from durust.storage.memory_executors import bury, release
-from durust.storage.memory_grants import forget_grants
 from durust.storage.memory_tables import Tables, is_in
-from durust.storage.memory_wakes import arrived
+from durust.storage.memory_writes.executors import bury, release
+from durust.storage.memory_writes.waking import arrived
 
 # One reap is one transaction elsewhere, so its size is bounded there and here.
 REAP_LIMIT = 64
@@ -35,7 +35,7 @@ def sweep(tables: Tables, request: SweepRequest) -> Swept:
     reaped = _lapsed(tables, request) if request.reap else ()
     released = bury(tables, reaped, "its lease lapsed")
     orphans = release(tables, islice(_orphans(tables, request.scope), most))
-    forgotten = forget_grants(tables, most)
+    forgotten = _forget_grants(tables, most)
     next_due = min((until for until, _ in (*delays[len(due) :], *deadlines[len(late) :])), default=None)
     return Swept(
         due=len(due),
@@ -91,3 +91,22 @@ def _orphans(tables: Tables, scope: Scope) -> list[WorkflowRow]:
         and tables.state(row.executor_id) in {None, "DEAD"}
         and is_in(scope, row)
     ]
+
+
+def _forget_grants(tables: Tables, limit: int) -> int:
+    """Forget at most *limit* shares that no rate counts any more and nobody runs by."""
+    periods = [
+        period or 0.0
+        for queue in tables.queues.values()
+        for period in (queue.rate_period_seconds, queue.partition_rate_period_seconds)
+    ]
+    kept_ms = 1000 * max(GRANTS_KEPT_SECONDS, 2 * max(periods, default=0.0))
+    old = [
+        token
+        for token, grant in tables.grants.items()
+        if grant.granted_at_ms <= tables.now_ms - kept_ms
+        and (grant.ended_at_ms is not None or tables.state(grant.executor_id) in {None, "DEAD"})
+    ][:limit]
+    for token in old:
+        del tables.grants[token]
+    return len(old)

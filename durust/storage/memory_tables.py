@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from durust.model.filters import Scope
-from durust.model.records import Checkpoint, ExecutorRow, QueueRow, ScheduleRow, WorkflowRow
+from durust.model.records import Checkpoint, ExecutorRow, Lease, QueueRow, ScheduleRow, WorkflowRow
 from durust.model.status import Event, move
 from durust.model.waits import StoredValue, StreamEntry
-from durust.model.writes import INTERNAL_QUEUE, Wait
+from durust.model.writes import INTERNAL_QUEUE, Outcome, Wait
 
 # What durust's own records are written in: the canonical name of plain JSON.
 PORTABLE = "portable_json"
@@ -105,6 +107,11 @@ class Tables:
         queue = self.workflows[workflow_id].queue or INTERNAL_QUEUE
         return self.move(workflow_id, event, queue=queue, executor_id=None, token=None, started_at_ms=None, **changes)
 
+    def unwind(self, lease: Lease, event: Event) -> WorkflowRow:
+        """Take a run off its owner by the owner's own will, which costs no attempt."""
+        attempts = self.workflows[lease.workflow_id].attempts - 1
+        return self.disown(lease.workflow_id, event, attempts=attempts, updated_at_ms=self.now_ms)
+
     def call_off(self, workflow_id: str, event: Event) -> None:
         """Cancel a workflow; it keeps its queue and its deadline, which tell a resume and a reader about it."""
         self.waits.pop(workflow_id, None)
@@ -133,6 +140,10 @@ class Tables:
             table.pop(workflow_id, None)
         self.messages = {key: one for key, one in self.messages.items() if one.destination != workflow_id}
         self.started.discard(workflow_id)
+
+
+Kinds = Mapping[type, Callable[[Tables, Any], Outcome]]
+"""What each kind of write does to the rows, and answers."""
 
 
 def is_in(scope: Scope, row: WorkflowRow) -> bool:

@@ -10,8 +10,8 @@ from durust.model.records import Purged
 from durust.storage.links import Param, Row
 from durust.storage.portions import portion
 from durust.storage.sqlite_filters import scope
-from durust.storage.sqlite_orders import PARTS
 from durust.storage.sqlite_statements import SQL, Transaction
+from durust.storage.sqlite_writes.orders import PARTS
 
 
 def params(request: PurgeRequest) -> dict[str, Param]:

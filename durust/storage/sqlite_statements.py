@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from durust.model.writes import Outcome
 from durust.storage import statements
 from durust.storage.links import Param, Row
 from durust.storage.statements import Statement
@@ -37,3 +38,7 @@ class Transaction(Statements, Protocol):
 
     def script(self, sql: str) -> None:
         """Run a text of several statements."""
+
+
+Kinds = Mapping[type, Callable[[Transaction, Any], Outcome]]
+"""What each kind of write does in a transaction, and answers."""

@@ -7,9 +7,9 @@ from durust.model.queues import GRANTS_KEPT_SECONDS
 from durust.model.records import Swept
 from durust.model.writes import INTERNAL_QUEUE, Released
 from durust.storage import sqlite_filters
-from durust.storage.sqlite_executors import bury
 from durust.storage.sqlite_statements import SQL, Transaction
-from durust.storage.sqlite_wakes import wake
+from durust.storage.sqlite_writes.executors import bury
+from durust.storage.sqlite_writes.waking import wake
 
 # One reap is one transaction, which keeps every other writer waiting.
 REAP_LIMIT = 64

@@ -17,7 +17,7 @@ from durust.storage.links import BadData, Lost, Transient
 from durust.storage.sqlite_filters import ids
 from durust.storage.sqlite_links import PRIMARY, SqliteLink, text_of
 from durust.storage.sqlite_statements import SQL
-from durust.storage.sqlite_steps import record_alone
+from durust.storage.sqlite_writes.steps import record_alone
 from durust.storage.transactions import Answer, causes, misused
 
 # What a function's own error means: somebody holds the file, or the file is away. Its other errors are its own.

@@ -382,7 +382,7 @@ def test_queues_that_are_asked_first_give_no_more_than_they_were_asked_for(
 def test_a_share_that_ended_is_forgotten_when_no_rate_counts_it(
     provider: StateProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sweeping", "memory_grants", "sqlite_sweeps"):
+    for module in ("sweeping", "memory_sweeps", "sqlite_sweeps"):
         monkeypatch.setattr(f"durust.storage.{module}.GRANTS_KEPT_SECONDS", 0.0)
     limit(provider, rate_limit=1, rate_period_seconds=LONG_SECONDS)
     fill(provider, 2)
@@ -396,7 +396,7 @@ def test_a_share_that_ended_is_forgotten_when_no_rate_counts_it(
 
 
 def test_a_share_that_is_held_is_not_forgotten(provider: StateProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("sweeping", "memory_grants", "sqlite_sweeps"):
+    for module in ("sweeping", "memory_sweeps", "sqlite_sweeps"):
         monkeypatch.setattr(f"durust.storage.{module}.GRANTS_KEPT_SECONDS", 0.0)
     limit(provider, global_concurrency=1)
     make_enqueued(provider)

@@ -14,11 +14,9 @@ from durust.model.writes import Fenced, Outcome, StartChild, Write
 from durust.storage import (
     batch,
     memory_batch,
-    memory_children,
-    memory_guard,
-    sqlite_children,
-    sqlite_guard,
+    memory_writes,
     sqlite_statements,
+    sqlite_writes,
 )
 from durust.storage.memory import InMemoryProvider
 from durust.storage.memory_tables import Tables
@@ -79,11 +77,11 @@ def live_in(provider: StateProvider, commit_all: Commit, seeds: Iterable[int], f
 
 def plant_a_start_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every provider start children whether the parent is the run's or not."""
-    begin, explain = memory_children.start_child, sqlite_guard.explain
+    begin, explain = memory_writes.children.start_child, sqlite_writes.guards.explain
 
     def start_child(tables: Tables, write: StartChild) -> Outcome:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(memory_guard, "fenced", lambda *_: None)
+            patch.setattr(memory_writes.guards, "fenced", lambda *_: None)
             return begin(tables, write)
 
     def unfenced(transaction: Any, write: Any) -> Outcome | None:
@@ -91,7 +89,7 @@ def plant_a_start_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
         return None if isinstance(write, StartChild) and isinstance(outcome, Fenced) else outcome
 
     monkeypatch.setitem(memory_batch._APPLY, StartChild, start_child)
-    monkeypatch.setattr(sqlite_children, "explain", unfenced)
+    monkeypatch.setattr(sqlite_writes.children, "explain", unfenced)
     for statements, guard in (
         (batch.SQL, "w.status = 'PENDING' and w.executor_id = i.executor and w.owner_xid = i.token\n       and "),
         (sqlite_statements.SQL, "and w.status = 'PENDING' and w.executor_id = :executor and w.owner_xid = :token"),
