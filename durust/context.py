@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
@@ -22,7 +21,7 @@ from durust.parent import Parent
 from durust.publisher import Publisher
 from durust.routines import patches
 from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
-from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
+from durust.routines.effects import Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
 from durust.routines.waits import sleep
@@ -143,14 +142,8 @@ class DurableContext(BaseContext, Bearer, Publisher, Subscriber, Mailbox, AsyncT
         place = self._run.take_place()
         return self._end(place, step(self._run, place, task))
 
-    async def _end(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> Any:
-        match await self._driver.operate(place, routine, is_wait=is_wait):
-            case Returned(value):
-                return value
-            case Raised(error):
-                raise error
-            case Cut():
-                raise asyncio.CancelledError
+    def _end(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> Coroutine[Any, Any, Any]:
+        return self._driver.operate(place, routine, is_wait=is_wait)
 
 
 def make_context(

@@ -29,7 +29,11 @@ async def in_step_async(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], status: StepStatus
 ) -> Any:
     """Run the async function of a step."""
-    return await _await_in_step(fn(*args, **kwargs), status)
+    token = CURRENT.set(_as_step(status))
+    try:
+        return await fn(*args, **kwargs)
+    finally:
+        CURRENT.reset(token)
 
 
 async def _await_in_step(awaitable: Awaitable[Any], status: StepStatus) -> Any:

@@ -21,7 +21,7 @@ from durust.parent import SyncParent
 from durust.publisher import SyncPublisher
 from durust.routines import patches
 from durust.routines.draws import NOW_NAME, RANDOM_NAME, UUID_NAME, draw
-from durust.routines.effects import Cut, Raised, Returned, Routine, StepEnd
+from durust.routines.effects import Routine, StepEnd
 from durust.routines.run import Run
 from durust.routines.steps import Task, step
 from durust.routines.waits import sleep
@@ -138,10 +138,4 @@ class SyncDurableContext(
         return self._end(step(self._run, self._run.take_place(), task))
 
     def _end(self, routine: Routine[StepEnd]) -> Any:
-        match self._driver.operate(routine):
-            case Returned(value):
-                return value
-            case Raised(error):
-                raise error
-            case Cut():
-                raise TypeError("nothing cuts the step of a sync workflow short")
+        return self._driver.operate(routine)

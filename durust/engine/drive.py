@@ -111,14 +111,24 @@ class BlockingDriver:
         if (stirred := self._stirred) is not None:
             stirred.set()
 
-    def operate(self, routine: Routine[T]) -> T:
-        """Carry an operation's routine through and return its result. Raises `Unwind` when the run is closed."""
+    def operate(self, routine: Routine[StepEnd]) -> Any:
+        """Carry an operation's routine through and return its value, or raise its error.
+
+        Raises `Unwind` when the run is closed.
+        """
         if self._run.is_closed():
             self._refuse()
         try:
-            return self.drive(routine)
+            end = self.drive(routine)
         except Exception as error:  # noqa: BLE001  how a step ends is a value, so this is a fault of what carries it
             self._run.break_off(error)
+        match end:
+            case Returned():
+                return end.value
+            case Raised():
+                raise end.error
+            case Cut():
+                raise TypeError("nothing cuts the step of a sync workflow short")
 
     def drive(self, routine: Routine[T]) -> T:
         """Carry a routine through that is no operation of the body."""
@@ -129,10 +139,10 @@ class BlockingDriver:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]  # a generator's value is untyped in the exception
             match effect:
-                case Commit(write):
-                    reply = self._ground.journal.commit(write)
-                case Call(body, is_async):
-                    reply = self._call(body, is_async=is_async)
+                case Commit():
+                    reply = self._ground.journal.commit(effect.write)
+                case Call():
+                    reply = self._call(effect.body, is_async=effect.is_async)
                 case Pause(seconds):
                     self._pause(seconds)
                     reply = None
@@ -227,8 +237,8 @@ class AwaitingDriver:
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
 
-    async def operate(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> StepEnd:
-        """Carry an operation's routine through and return its end when it is its turn.
+    async def operate(self, place: int, routine: Routine[StepEnd], *, is_wait: bool = False) -> Any:
+        """Carry an operation's routine through and, when it is its turn, return its value or raise its error.
 
         Raises `Unwind` when the run is closed, in other tasks than the body's own a cancellation. A cancellation by the
         body's own code cuts an operation short, which is recorded; one that comes when it has completed is late: the
@@ -243,8 +253,9 @@ class AwaitingDriver:
                 await self._refuse()
             turn = self._turns.enter(place, is_wait=is_wait)
             end = await self.drive(routine, turn)
-            if not isinstance(end, Raised) or isinstance(end.error, Exception):
-                await self._turns.deliver(turn, is_cut=isinstance(end, Cut))
+            is_due = isinstance(end, Raised) and not isinstance(end.error, Exception)
+            if not is_due and not self._turns.end(turn, is_cut=isinstance(end, Cut)):
+                await self._turns.hand_over(turn)
             self._run.ensure_open()
         except Unwind as unwinding:
             raise self._unwound(unwinding) from None
@@ -261,7 +272,13 @@ class AwaitingDriver:
             GOVERNOR.set(governor)
         if turn.is_cancelled and turn.task is not None and not isinstance(end, Cut):
             self._loop.call_soon(_cancel_again, turn.task)
-        return end
+        match end:
+            case Returned():
+                return end.value
+            case Raised():
+                raise end.error
+            case Cut():
+                raise asyncio.CancelledError
 
     def _unwound(self, unwinding: Unwind) -> BaseException:
         # asyncio complains of a task whose error nobody asks for, but not of a cancelled one.
@@ -276,10 +293,10 @@ class AwaitingDriver:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]  # a generator's value is untyped in the exception
             match effect:
-                case Commit(write):
-                    reply = await self._commit(write, turn)
-                case Call(body, is_async):
-                    reply = await self._unless_cut(self._call(body, is_async=is_async), turn)
+                case Commit():
+                    reply = await self._commit(effect.write, turn)
+                case Call():
+                    reply = await self._call(effect.body, turn, is_async=effect.is_async)
                 case Pause(seconds):
                     reply = await self._unless_cut(asyncio.sleep(seconds), turn)
                 case Sleep(_, until_ms):
@@ -386,7 +403,8 @@ class AwaitingDriver:
                 raise unwinding
 
     async def _begin(self, body: Any) -> asyncio.Future[Ended | BaseException]:
-        await self._await_trust()
+        if not self._ground.trusted():
+            await self._await_trust()
         return await self._ground.begin_in_thread(body)
 
     async def _await_trust(self) -> None:
@@ -394,13 +412,21 @@ class AwaitingDriver:
             await asyncio.sleep(DISTRUST_PAUSE_SECONDS)
             self._run.ensure_open()
 
-    async def _call(self, body: Any, *, is_async: bool) -> Ended:
-        await self._await_trust()
-        if is_async:
-            return await acall(body)
-        ended = await self._ground.in_thread(body)
-        if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
-            return await acall(lambda: ended.value)
+    async def _call(self, body: Any, turn: Turn | None, *, is_async: bool) -> StepEnd:
+        try:
+            if not self._ground.trusted():
+                await self._await_trust()
+            if is_async:
+                return await acall(body)
+            ended = await self._ground.in_thread(body)
+            if isinstance(ended, Returned) and inspect.isawaitable(ended.value):
+                return await acall(lambda: ended.value)
+        except asyncio.CancelledError:
+            # As in `_unless_cut`, without a coroutine more: this is the way of every step.
+            if turn is None or self._run.is_closed():
+                raise
+            turn.is_cancelled = True
+            return Cut()
         return ended
 
 

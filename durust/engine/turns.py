@@ -139,19 +139,20 @@ class Turns:
         """Note that the operation's record is on its way, and that its key will not be before that time."""
         self._queue(turn, not_before_ms)
 
-    async def deliver(self, turn: Turn, *, is_cut: bool) -> None:
-        """Return when it is this finished operation's turn to come back."""
+    def end(self, turn: Turn, *, is_cut: bool) -> bool:
+        """Take in that an operation has finished; False when it comes back only when it is its turn: `hand_over`."""
         if turn.is_asleep:
-            return
+            # Its turn has come already.
+            return True
         turn.is_cut = is_cut
         turn.is_ready = turn.is_cancelled or not is_cut
         if self._is_alone(turn):
             self._reach(turn.key)
-            return
+            return True
         if not turn.is_queued:
             # Answered without a write of its own: from history, or by an error.
             self._queue(turn, 0)
-        await self._hand_over(turn)
+        return False
 
     async def sleep_until(self, turn: Turn, until_ms: int) -> bool:
         """Return when the instant has come and it is this operation's turn, unless the run parks.
@@ -164,7 +165,7 @@ class Turns:
         turn.is_asleep = True
         self._queue(turn, until_ms)
         try:
-            await self._hand_over(turn)
+            await self.hand_over(turn)
         except asyncio.CancelledError:
             if self._run.is_closed() or turn.is_given_up:
                 raise
@@ -285,7 +286,8 @@ class Turns:
         timer = self._first_timer()
         return timer is None or timer.key > turn.key
 
-    async def _hand_over(self, turn: Turn) -> None:
+    async def hand_over(self, turn: Turn) -> None:
+        """Return when it is this operation's turn to come back."""
         while True:
             turn.future = self._loop.create_future()
             self._poke()
