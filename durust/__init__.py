@@ -49,10 +49,11 @@ from durust.model.messages import Message
 from durust.model.options import WorkflowOptions
 from durust.model.queues import RateLimiter
 from durust.model.reasons import Reason
-from durust.model.records import Checkpoint, MessageRow, Purged, QueueRow, VersionRow, WorkflowRow
+from durust.model.records import Checkpoint, MessageRow, QueueRow, VersionRow, WorkflowRow
 from durust.model.retry import StepOptions
 from durust.model.schedules import ScheduledInput
 from durust.model.status import Status
+from durust.model.sweeps import Purged
 from durust.queue import WorkflowQueue
 from durust.run_handle import DurableHandle, SyncDurableHandle
 from durust.schedules import Schedule

@@ -8,8 +8,8 @@ from datetime import timedelta
 from durust.engine.retention import purge_in_batches
 from durust.errors import InvalidArgument
 from durust.model.filters import PurgeRequest
-from durust.model.records import Purged
 from durust.model.retry import duration_seconds
+from durust.model.sweeps import Purged
 from durust.verbs import Verbs
 
 

@@ -15,10 +15,11 @@ from durust.engine.engine import Engine
 from durust.engine.registry import Definition
 from durust.errors import InvalidArgument
 from durust.handle import WorkflowHandle
+from durust.model.claims import Claimed
 from durust.model.names import check_name
 from durust.model.options import WorkflowOptions
 from durust.model.queues import QueueDefinition, check_fit
-from durust.model.records import Claimed, Lease
+from durust.model.records import Lease
 from durust.model.starts import queued
 from durust.model.writes import Fenced, Outcome, Recorded, StartWorkflow
 

@@ -11,7 +11,7 @@ from durust.engine.scheduler import Scheduler
 from durust.engine.sweeper import Sweeper
 from durust.failpoints import failpoint
 from durust.model.filters import Scope, SweepRequest
-from durust.model.records import Swept
+from durust.model.sweeps import Swept
 from durust.settings import Settings
 from durust.storage.provider import Hint, StateProvider
 from durust.supervisor.beats import Beats, Patience

@@ -10,8 +10,8 @@ from durust.engine.registry import Definition, Registry
 from durust.engine.service import Seconds, Service
 from durust.engine.slots import Slots
 from durust.engine.versions import Versions
+from durust.model.claims import Claimed, Claims
 from durust.model.filters import ClaimRequest, QueueWant, Scope
-from durust.model.records import Claimed, Claims
 from durust.model.schedule_writes import SCHEDULE_QUEUE
 from durust.model.writes import INTERNAL_QUEUE
 from durust.settings import Settings

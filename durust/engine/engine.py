@@ -26,12 +26,14 @@ from durust.engine.versions import Versions
 from durust.engine.vitals import Tally, Vitals
 from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
+from durust.model.claims import Claimed
 from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
 from durust.model.message_writes import ReceiveMessage, RecordSend
 from durust.model.publications import Publication
 from durust.model.queues import QueueDefinition
-from durust.model.records import Claimed, QueueRow, Swept
+from durust.model.records import QueueRow
 from durust.model.status import Status
+from durust.model.sweeps import Swept
 from durust.model.waits import SLEEP
 from durust.model.writes import (
     INTERNAL_QUEUE,

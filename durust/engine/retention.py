@@ -7,7 +7,7 @@ from collections.abc import Callable
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.model.filters import PurgeRequest, Scope
-from durust.model.records import Purged
+from durust.model.sweeps import Purged
 from durust.settings import Settings
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit

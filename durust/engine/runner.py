@@ -30,7 +30,8 @@ from durust.engine.vitals import Tally
 from durust.engine.watcher import Watcher
 from durust.errors import DurustError, MaxRecoveryAttemptsExceeded, ProviderUnavailable
 from durust.failpoints import failpoint
-from durust.model.records import Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Lease
 from durust.model.status import Status
 from durust.model.waits import Awaited, Found
 from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow, Wait

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.model.filters import SweepRequest
-from durust.model.records import Swept
+from durust.model.sweeps import Swept
 from durust.storage.provider import StateProvider
 from durust.telemetry import emit
 

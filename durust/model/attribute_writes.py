@@ -1,4 +1,4 @@
-"""What changes the attributes of a workflow, from outside and from its own run, as frozen values."""
+"""What is noted of a workflow beside its history, as frozen values: its attributes, and the role that let it in."""
 
 from __future__ import annotations
 
@@ -36,3 +36,11 @@ class RecordAttributes:
     def name(self) -> str:
         """Return the name of its record."""
         return SET_ATTRIBUTES_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class AssumeRole:
+    """Note by which role a run was let in. Answers `Recorded` or `Fenced`."""
+
+    lease: Lease
+    role: str

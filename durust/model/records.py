@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from durust.model.status import Status
 
@@ -86,52 +85,6 @@ class WorkflowRow:
         if self.status is not Status.CANCELLED or self.deadline_ms is None:
             return False
         return self.completed_at_ms is not None and self.completed_at_ms >= self.deadline_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """One granted claim: the lease, what to run, and for a resumed run its whole history in commit order."""
-
-    lease: Lease
-    name: str
-    inputs: str | None
-    serialization: str | None
-    attempts: int
-    queue: str | None
-    app_version: str | None
-    created_at_ms: int
-    now_ms: int
-    """The database's time when the claim was granted; durations are counted from here."""
-    left_ms: int | None = None
-    """How long after that the deadline is; None without one."""
-    deadline_ms: int | None = None
-    """The deadline itself."""
-    authenticated_user: str | None = None
-    authenticated_roles: str | None = None
-    assumed_role: str | None = None
-    attributes: str | None = None
-    history: tuple[Checkpoint, ...] = ()
-    """Ordered by (completed_at_ms, place)."""
-
-
-class Claims(list[Claimed]):
-    """What one claim was granted, and what it found out about the queues that it asked."""
-
-    def __init__(
-        self,
-        granted: Iterable[Claimed] = (),
-        *,
-        limited: Iterable[str] = (),
-        budgeted: Iterable[str] = (),
-        again_seconds: float | None = None,
-    ) -> None:
-        super().__init__(granted)
-        self.limited = frozenset(limited)
-        """The queues with a limit on which work waits."""
-        self.budgeted = frozenset(budgeted)
-        """Those of them whose limits count what other executors took."""
-        self.again_seconds = again_seconds
-        """When a budget that kept work back has room again, or may be counted; None when no time tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,38 +200,3 @@ class StoredSchedules:
 
     now_ms: int
     rows: tuple[ScheduleRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What one sweep did."""
-
-    due: int = 0
-    """Delayed rows that became due and are queued now."""
-    reaped: tuple[str, ...] = ()
-    """Executors whose lease had lapsed and that are DEAD now."""
-    released: int = 0
-    """Rows that a reaped executor held and that are queued again."""
-    timed_out: int = 0
-    """Rows whose deadline had passed and that are cancelled now."""
-    arrived: int = 0
-    """Parked runs that are queued now because what they waited for was there: written by a foreign hand, or missed."""
-    orphans: int = 0
-    """PENDING rows of a dead or unknown executor that nobody had released: always 0 unless something is wrong."""
-    queues: frozenset[str] = field(default_factory=frozenset)
-    """The queues that got rows."""
-    next_due_seconds: float | None = None
-    """How long until the next delayed row is due or the next deadline passes, or None when there is neither."""
-    more: bool = False
-    """Whether a bound cut this sweep short, so that another should follow at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What a purge removed, or would remove where it only looks."""
-
-    workflows: int = 0
-    executors: int = 0
-    """Executors that have been dead for long and hold nothing, with their leases."""
-    more: bool = False
-    """Whether a bound cut this purge short, so that another one finds more."""

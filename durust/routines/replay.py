@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from durust.model.records import Checkpoint, Claimed
+from durust.model.claims import Claimed
+from durust.model.records import Checkpoint
 
 SLEEP_NAME = "DBOS.sleep"
 """The canonical name of a sleep's record, which other tools show too."""

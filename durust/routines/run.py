@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import NoReturn
 
 from durust.errors import ProviderUnavailable, StepDiverged, Unwind
-from durust.model.records import Checkpoint, Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Checkpoint, Lease
 from durust.model.roles import load_roles
 from durust.model.writes import Diverged, Fenced, HistoryLost, Outcome, Recorded, Refused
 from durust.routines.replay import Key, recollect

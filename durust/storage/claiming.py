@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from durust import clock
+from durust.model.claims import Claimed, Claims
 from durust.model.filters import ClaimRequest, QueueWant
 from durust.model.queues import PARTITIONS_MAX, RATE_MARGIN_PART, RATE_MARGIN_SECONDS
-from durust.model.records import Claimed, Claims
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage import rows, statements
 from durust.storage.columns import Params, numbers, scope, texts

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from durust import clock
+from durust.model.claims import Claimed, Claims
 from durust.model.filters import ClaimRequest, QueueWant
-from durust.model.records import Checkpoint, Claimed, Claims, Lease, QueueRow, WorkflowRow
+from durust.model.records import Checkpoint, Lease, QueueRow, WorkflowRow
 from durust.model.status import ENQUEUED, Event
 from durust.storage.budgets import Budget, Candidate, Used
 from durust.storage.memory_tables import Grant, Tables, deadline, is_in

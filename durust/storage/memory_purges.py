@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from durust.model.filters import FINAL, PurgeRequest
-from durust.model.records import Purged, WorkflowRow
+from durust.model.records import WorkflowRow
 from durust.model.status import PENDING
+from durust.model.sweeps import Purged
 from durust.storage.memory_tables import Tables, is_in
 
 

@@ -7,8 +7,9 @@ from itertools import islice
 from durust import clock
 from durust.model.filters import Scope, SweepRequest
 from durust.model.queues import GRANTS_KEPT_SECONDS
-from durust.model.records import Swept, WorkflowRow
+from durust.model.records import WorkflowRow
 from durust.model.status import DELAYED, PENDING, TRANSITIONS, Event
+from durust.model.sweeps import Swept
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage.memory_tables import Tables, is_in
 from durust.storage.memory_writes.executors import bury, release

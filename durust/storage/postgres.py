@@ -7,22 +7,13 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from durust.errors import InvalidArgument, ProviderUnavailable
+from durust.model.claims import Claims
 from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import (
-    Checkpoint,
-    Claims,
-    ExecutorRow,
-    MessageRow,
-    Purged,
-    QueueRow,
-    StoredSchedules,
-    Swept,
-    VersionRow,
-    WorkflowRow,
-)
+from durust.model.records import Checkpoint, ExecutorRow, MessageRow, QueueRow, StoredSchedules, VersionRow, WorkflowRow
 from durust.model.standing import Standing, StandingRequest
+from durust.model.sweeps import Purged, Swept
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.storage import announcements, asking, columns, copy_columns, counting, migrating, reading, rows, statements
 from durust.storage.claiming import Claiming

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from durust.model.filters import PurgeRequest
-from durust.model.records import Purged
+from durust.model.sweeps import Purged
 from durust.storage import statements
 from durust.storage.columns import Params, milliseconds, numbers, scope, texts
 from durust.storage.links import Call, Row

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from durust.model.claims import Claimed, Claims
 from durust.model.records import (
     Checkpoint,
-    Claimed,
-    Claims,
     ExecutorRow,
     Lease,
     MessageRow,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from durust.model.claims import Claimed, Claims
 from durust.model.filters import ClaimRequest, QueueWant
 from durust.model.queues import PARTITIONS_MAX
-from durust.model.records import Claimed, Claims, QueueRow
+from durust.model.records import QueueRow
 from durust.storage import rows
 from durust.storage.budgets import Budget, Candidate, Used
 from durust.storage.links import Param

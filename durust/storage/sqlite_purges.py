@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from durust.model.filters import PurgeRequest
-from durust.model.records import Purged
+from durust.model.sweeps import Purged
 from durust.storage.links import Param, Row
 from durust.storage.portions import portion
 from durust.storage.sqlite_filters import scope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from durust.model.filters import SweepRequest
 from durust.model.queues import GRANTS_KEPT_SECONDS
-from durust.model.records import Swept
+from durust.model.sweeps import Swept
 from durust.model.writes import INTERNAL_QUEUE, Released
 from durust.storage import sqlite_filters
 from durust.storage.sqlite_statements import SQL, Transaction

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from durust.model.filters import SweepRequest
 from durust.model.queues import GRANTS_KEPT_SECONDS
-from durust.model.records import Swept
+from durust.model.sweeps import Swept
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage import columns, statements
 from durust.storage.columns import Params

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from durust import clock
+from durust.model.claims import Claimed
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, QueueWant, Scope, SweepRequest
 from durust.model.message_writes import SEND_NAME, Letter, ReceiveMessage, RecordSend, SendMessages
-from durust.model.records import Checkpoint, Claimed, ExecutorRow, Lease, Purged, Swept, WorkflowRow
+from durust.model.records import Checkpoint, ExecutorRow, Lease, WorkflowRow
 from durust.model.status import Status
+from durust.model.sweeps import Purged, Swept
 from durust.model.waits import NULL_TOPIC
 from durust.model.writes import (
     Beat,

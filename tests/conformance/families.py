@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from durust.model.claims import Claimed
 from durust.model.filters import ListFilter
-from durust.model.records import Checkpoint, Claimed, Lease, WorkflowRow
+from durust.model.records import Checkpoint, Lease, WorkflowRow
 from durust.model.status import Status
 from durust.model.waits import RESULT, Awaited, ending_of
 from durust.model.writes import (

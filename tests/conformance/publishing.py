@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from durust.model.claims import Claimed
 from durust.model.publications import AppendStream, SetEvent
-from durust.model.records import Claimed, Lease
+from durust.model.records import Lease
 from tests.conformance.builders import FORMAT, lease_of
 
 

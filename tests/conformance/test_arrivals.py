@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.model.status import Status
 from durust.model.waits import RESULT, Awaited, Ending, Gone
 from durust.model.writes import (

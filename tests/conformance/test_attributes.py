@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from durust.model.attribute_writes import SET_ATTRIBUTES_NAME, RecordAttributes, SetAttributes
-from durust.model.records import Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Lease
 from durust.model.writes import AssumeRole, Diverged, Fenced, HistoryLost, Missing, Recorded
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (

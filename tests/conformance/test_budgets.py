@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from durust.model.claims import Claimed, Claims
 from durust.model.queues import PARTITIONS_MAX
-from durust.model.records import Claimed, Claims
 from durust.model.writes import (
     CancelWorkflow,
     DeleteQueue,

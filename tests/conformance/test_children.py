@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from durust import clock
-from durust.model.records import Checkpoint, Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Checkpoint, Lease
 from durust.model.status import Status
 from durust.model.waits import RESULT
 from durust.model.writes import (

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from durust.model.records import Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Lease
 from durust.model.status import Status
 from durust.model.writes import Fenced, HistoryLost, Outcome, Recorded, Refused, Retire, Write
 from durust.storage.provider import StateProvider

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from durust.model.claims import Claimed
 from durust.model.message_writes import ReceiveMessage, RecordSend
-from durust.model.records import Checkpoint, Claimed, Lease, MessageRow
+from durust.model.records import Checkpoint, Lease, MessageRow
 from durust.model.waits import NULL_TOPIC
 from durust.model.writes import Diverged, Fenced, HistoryLost, Missing, Nothing, Recorded
 from durust.storage.provider import StateProvider

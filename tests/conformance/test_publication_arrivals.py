@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from durust.model.claims import Claimed
 from durust.model.copies import ImportWorkflows
-from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.waits import EVENT, STREAM, Awaited
 from durust.model.writes import ParkWorkflow, Recorded, Wait, Write

@@ -11,8 +11,8 @@ import pytest
 from durust import clock
 from durust.errors import InvalidArgument
 from durust.model.filters import FINAL, ExecutorQuery, ListFilter, PurgeRequest, Scope
-from durust.model.records import Purged
 from durust.model.status import Status
+from durust.model.sweeps import Purged
 from durust.model.writes import ParkWorkflow, Recorded, Retire, Wait
 from durust.storage.memory import InMemoryProvider
 from durust.storage.portions import STEPS_IN_BATCH_MAX

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from durust.model.records import Checkpoint, Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Checkpoint, Lease
 from durust.model.writes import Diverged, Fenced, HistoryLost, Outcome, Recorded
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (

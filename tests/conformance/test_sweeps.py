@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from durust.model.records import Claimed, Lease, Swept
+from durust.model.claims import Claimed
+from durust.model.records import Lease
 from durust.model.status import Status
+from durust.model.sweeps import Swept
 from durust.model.writes import INTERNAL_QUEUE, Alive, Beat, Fenced, Retire
 from durust.storage.provider import StateProvider
 from tests.conformance.builders import (

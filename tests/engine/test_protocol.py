@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from durust import ProviderUnavailable, SyncDurableContext, WorkflowOptions, WorkflowQueue, clock
+from durust.model.claims import Claims
 from durust.model.filters import ClaimRequest
-from durust.model.records import Claims, Lease
+from durust.model.records import Lease
 from durust.model.status import Status
 from durust.model.writes import INTERNAL_QUEUE, CancelWorkflow, Outcome, RegisterExecutor, StartWorkflow, Write
 from tests.conformance.builders import register, start

@@ -12,7 +12,7 @@ import pytest
 from durust.engine import loops
 from durust.engine.stillness import Stillness
 from durust.engine.turns import Turns
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.routines import run
 from durust.routines.replay import CameBack, Past, recollect
 from tests.simulation.lives import Life

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from durust.model.attribute_writes import RecordAttributes
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.model.status import Status
 from durust.storage import claiming
 from durust.storage.batch import SQL

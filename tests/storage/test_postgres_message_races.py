@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg.errors import DeadlockDetected, ForeignKeyViolation
 
+from durust.model.claims import Claimed
 from durust.model.message_writes import ReceiveMessage
-from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.waits import MESSAGE, NULL_TOPIC
 from durust.model.wakes import wakes_of

@@ -8,7 +8,8 @@ import pytest
 from psycopg.errors import DeadlockDetected
 
 from durust import clock
-from durust.model.records import Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Lease
 from durust.model.status import Status
 from durust.model.writes import Alive, Beat, StoreQueue
 from durust.storage import columns

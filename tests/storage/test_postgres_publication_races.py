@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from durust.model.claims import Claimed
 from durust.model.publications import AppendStream, SetEvent
-from durust.model.records import Claimed
 from durust.model.status import Status
 from durust.model.waits import EVENT, STREAM
 from durust.model.wakes import wakes_of

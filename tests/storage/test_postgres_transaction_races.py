@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.model.writes import Fenced, HistoryLost, Recorded
 from durust.storage import postgres_transactions
 from durust.storage.batch import SQL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.model.status import Status
 from durust.model.wakes import wakes_of
 from durust.storage.batch import SQL

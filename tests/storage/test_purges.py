@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from durust.model.filters import FINAL, PurgeRequest, Scope
-from durust.model.records import Purged
+from durust.model.sweeps import Purged
 from durust.storage import columns, purging
 from durust.storage.batch import SQL
 from durust.storage.links import Call, Row

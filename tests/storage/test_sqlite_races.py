@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from durust import clock
-from durust.model.records import Claimed
+from durust.model.claims import Claimed
 from durust.model.status import Status
 from durust.model.writes import Alive, Beat
 from durust.storage import sqlite_links

@@ -9,22 +9,13 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from durust.errors import ProviderUnavailable
+from durust.model.claims import Claims
 from durust.model.copies import WorkflowCopy
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
 from durust.model.filters import ClaimRequest, ExecutorQuery, ListFilter, PurgeRequest, SweepRequest
-from durust.model.records import (
-    Checkpoint,
-    Claims,
-    ExecutorRow,
-    MessageRow,
-    Purged,
-    QueueRow,
-    StoredSchedules,
-    Swept,
-    VersionRow,
-    WorkflowRow,
-)
+from durust.model.records import Checkpoint, ExecutorRow, MessageRow, QueueRow, StoredSchedules, VersionRow, WorkflowRow
 from durust.model.standing import Standing, StandingRequest
+from durust.model.sweeps import Purged, Swept
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
 from durust.model.writes import Outcome, ParkWorkflow, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from durust.model.records import Checkpoint, Claimed, Lease
+from durust.model.claims import Claimed
+from durust.model.records import Checkpoint, Lease
 from durust.routines.replay import recollect
 
 CREATED_MS, CLAIMED_MS = 50_000, 60_000

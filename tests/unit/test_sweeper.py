@@ -9,7 +9,7 @@ import pytest
 
 from durust.engine.sweeper import BUSY_PAUSE_SECONDS, Sweeper
 from durust.model.filters import Scope, SweepRequest
-from durust.model.records import Swept
+from durust.model.sweeps import Swept
 from durust.storage.provider import StateProvider
 
 CADENCE = 600.0
