@@ -24,7 +24,8 @@ def purge(run: Run, request: PurgeRequest) -> Purged:
         return Purged(len(found), more=is_full)
     picked = portion(found)
     calls = [Call(SQL.purge_workflows, purge_workflows(request, picked))] if picked else []
-    *gone, forgotten = run([*calls, Call(SQL.forget_executors, forget_executors(request))])
+    calls += [Call(SQL.forget_lost_waits, {"limit": request.limit})]
+    *gone, _, forgotten = run([*calls, Call(SQL.forget_executors, forget_executors(request))])
     workflows = sum(map(len, gone))
     # Where everything that was found is in somebody's hands there is nothing to do at once.
     is_cut = workflows > 0 and (is_full or len(picked) < len(found))

@@ -34,6 +34,7 @@ def purge(transaction: Transaction, request: PurgeRequest, found: Sequence[Row])
     ids = json.dumps([row[0] for row in judged], ensure_ascii=False)
     for part in PARTS if judged else ():
         transaction.change(part, {"ids": ids})
+    transaction.change(SQL.forget_lost_waits, asked)
     transaction.change(SQL.forget_leases, asked)
     forgotten = transaction.rows(SQL.forget_executors, asked)
     is_cut = bool(judged) and (len(found) == request.limit or len(picked) < len(found))

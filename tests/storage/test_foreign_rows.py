@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from durust import clock
 from durust.codec import Codec
 from durust.errors import SerializationError
 from durust.model.filters import ListFilter
+from durust.model.waits import EVENT, SLEEP, Awaited
+from durust.model.writes import ParkWorkflow, Wait
 from durust.storage.postgres import PostgresProvider
-from tests.conformance.builders import FORMAT, commit, finish, make_claimed, make_enqueued, make_executor, want
+from durust.storage.sqlite import SqliteProvider
+from tests.conformance.builders import FORMAT, commit, finish, make_claimed, make_enqueued, make_executor, purge, want
 from tests.storage.opened import ask, opened
 from tests.storage.races import Race
 
@@ -70,3 +74,40 @@ def test_values_that_replace_older_ones_are_retained_anew(provider: PostgresProv
 
     for table in ("workflow_input", "workflow_output"):
         assert race.observer.do(f"select retention_timestamp > 1 from dbos.{table}") == [(True,)]
+
+
+DELETE = "delete from dbos.workflow_status where workflow_uuid in ('gone', 'asleep')"
+LEFT = "select workflow_id from durust.waits order by workflow_id"
+
+
+def make_parked(provider: PostgresProvider | SqliteProvider) -> None:
+    """Park two runs for what has ended, of which one is to be deleted, and one that sleeps, which is to be too."""
+    for name in ("stays", "gone"):
+        target = f"target of {name}"
+        commit(provider, finish(make_claimed(provider, target)))
+        awaited = Wait.of(1, Awaited(EVENT, target, "news"), None)
+        commit(provider, ParkWorkflow(make_claimed(provider, name).lease, None, None, (awaited,)))
+    sleep = Wait(1, SLEEP, until_ms=clock.now_ms() + 600_000)
+    commit(provider, ParkWorkflow(make_claimed(provider, "asleep").lease, None, sleep.until_ms, (sleep,)))
+
+
+def test_the_waits_of_a_workflow_that_plain_sql_deletes_keep_nothing(provider: PostgresProvider, race: Race) -> None:
+    make_parked(provider)
+    race.observer.do(DELETE)
+
+    purged = [purge(provider, keep=0).workflows for _ in range(2)]
+
+    assert race.observer.do(LEFT) == [("stays",)]
+    assert purged == [0, 1]
+
+
+def test_the_waits_of_a_workflow_that_plain_sql_deletes_keep_nothing_on_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "durust.db"
+    with opened(path) as provider:
+        make_parked(provider)
+        ask(path, DELETE.replace("dbos.", ""))
+
+        purged = [purge(provider, keep=0).workflows for _ in range(2)]
+
+        assert ask(path, LEFT.replace("durust.", "durust_")) == [("stays",)]
+        assert purged == [0, 1]

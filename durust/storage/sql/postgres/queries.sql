@@ -2396,6 +2396,16 @@ with pick as materialized (
 delete from dbos.workflow_status w using pick p where w.workflow_uuid = p.workflow_uuid
 returning w.workflow_uuid
 
+-- name: forget_lost_waits
+-- A foreign hand that deletes a workflow knows nothing of its waits, which would keep what they name from every purge. Here
+-- and not in each sweep, which must not ask for ten thousand sleepers; in their way are such waits nowhere else.
+delete from durust.waits s
+ where s.workflow_id in (
+       select v.workflow_id
+         from durust.waits v
+        where not exists (select from dbos.workflow_status w where w.workflow_uuid = v.workflow_id)
+        limit %(limit)s)
+
 -- name: forget_executors
 -- Nobody asks for them any more: a run is fenced by its token, and who is unknown counts as dead.
 with gone as materialized (

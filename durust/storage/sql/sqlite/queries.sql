@@ -1005,6 +1005,16 @@ delete from durust_waits where workflow_id in (select i.value from json_each(:id
 -- The last of them, so that a row stands for whatever else is left, however a batch ends.
 delete from workflow_status where workflow_uuid in (select i.value from json_each(:ids) i)
 
+-- name: forget_lost_waits
+-- A foreign hand that deletes a workflow knows nothing of its waits, which would keep what they name from every purge. Here
+-- and not in each sweep, which must not ask for ten thousand sleepers; in their way are such waits nowhere else.
+delete from durust_waits
+ where workflow_id in (
+       select v.workflow_id
+         from durust_waits v
+        where not exists (select 1 from workflow_status w where w.workflow_uuid = v.workflow_id)
+        limit :limit)
+
 -- name: forget_leases
 -- The first of two, so that an executor stands for whatever else is left.
 delete from durust_leases
