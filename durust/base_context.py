@@ -18,6 +18,7 @@ from durust.model.retry import StepOptions
 from durust.nursery import Nursery
 from durust.routines.run import Run
 from durust.routines.steps import Task
+from durust.run_log import RunLog
 from durust.step_bodies import bounded, in_step, in_step_async
 
 # How many functions' annotations are kept: more than a program has steps, so that each is read once.
@@ -55,6 +56,16 @@ class BaseContext:
         if status is None:
             raise NotInStep("ctx.step_key")
         return status.key
+
+    @functools.cached_property
+    def log(self) -> RunLog:
+        """Return the log of this run: the logger of the workflow's module, whose records get `workflow_id`.
+
+        It is silent while the body repeats what an earlier execution did: as long as history holds an operation that
+        the body has not come to yet. So a line is written once, unless nothing was recorded after it before its
+        execution stopped; then the next one writes it again. In the function of a step it always writes.
+        """
+        return RunLog(self._nursery.logger(self._run), self._run)
 
     def _task(
         self,

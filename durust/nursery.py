@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -94,6 +95,11 @@ class Nursery:
         return Calling(
             self.engine, run, definition, replace(queued, parent_id=run.workflow_id, deadline_ms=deadline_ms), options
         )
+
+    def logger(self, run: Run) -> logging.Logger:
+        """Return the logger of the module in which a run's workflow stands."""
+        definition = None if self._engine is None else self._engine.registry.find(run.name)
+        return logging.getLogger("durust" if definition is None else definition.fn.__module__)
 
     def codec(self) -> Codec:
         """Return how results of workflows are read of which nothing but an id is known."""

@@ -26,6 +26,10 @@ class Verdict(Enum):
     FAILED = auto()
 
 
+# Another execution goes on from here, so what `finally` does on the way out is not the workflow's doing.
+_UNWOUND = frozenset({Verdict.FENCED, Verdict.PARKED, Verdict.HANDED_BACK})
+
+
 class Run:
     """The state that the routines of one run share. It belongs to the thread or loop that runs the body."""
 
@@ -90,6 +94,13 @@ class Run:
     def is_closed(self) -> bool:
         """Tell whether the run is closed; it may be at any moment, from outside."""
         return self.verdict is not None
+
+    def is_replaying(self) -> bool:
+        """Tell whether the body is where an earlier execution was, or is only unwound for the next one.
+
+        While history holds a place that the body has not taken yet, all that it does was done before.
+        """
+        return self.place < self.last_recorded or self.verdict in _UNWOUND
 
     def ensure_open(self) -> None:
         """Raise `Unwind` when the run is closed, so that no later operation does or records anything."""

@@ -73,6 +73,7 @@ SURFACE = {
     "durust.reader",
     "durust.reading_verbs",
     "durust.run_handle",
+    "durust.run_log",
     "durust.schedule_verbs",
     "durust.schedules",
     "durust.starter",
