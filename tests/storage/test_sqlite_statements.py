@@ -129,7 +129,8 @@ def test_each_addition_stands_in_a_migrated_database(connection: sqlite3.Connect
 
 def test_each_statement_is_used() -> None:
     folder = Path(statements.__file__).parent
-    code = "\n".join(path.read_text() for path in folder.glob("sqlite*.py"))
+    files = [*folder.glob("sqlite*.py"), *folder.glob("sqlite_writes/*.py")]
+    code = "\n".join(path.read_text() for path in files)
 
     unused = [statement.name for statement in SQL if not re.search(rf"\bSQL\.{statement.name}\b", code)]
 
