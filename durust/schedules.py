@@ -148,13 +148,16 @@ class Schedules:
         """Start a run for each tick from *start* on and before *end*; return their ids in order, and the workflow.
 
         Ticks that are not due yet are left out. A tick that has its run gets no other, so repeating it is harmless.
-        Raises `ScheduleNotFound`, and `InvalidArgument` for instants without a zone and for too many ticks.
+        Raises `ScheduleNotFound`, and `InvalidArgument` for instants without a zone, for an end before the start, and
+        for too many ticks.
         """
         for what, moment in (("start", start), ("end", end)):
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
                 raise InvalidArgument(
                     what, moment, "must be a datetime with a time zone, as in datetime(..., tzinfo=UTC)"
                 )
+        if end < start:
+            raise InvalidArgument("end", end.isoformat(), f"must not be before the start, {start.isoformat()}")
         now_ms, row = self._find(name)
         # Exclusive and inclusive the other way round; ticks are whole seconds.
         try:

@@ -1,9 +1,8 @@
-"""A shop that runs no workflow itself: it takes orders in its own transaction, and workers elsewhere pack them.
+"""A shop that runs no workflow itself: it takes orders in its own transaction, and a worker elsewhere packs them.
 
-    python examples/client.py work      a worker, in one terminal: it migrates the database and waits for orders
-    python examples/client.py shop      the shop, in another one: one order is taken back, one stays; prints the parcel
+    python examples/client.py
 
-The order and the workflow that packs it are committed together, so there is never one without the other.
+An order and the workflow that packs it are committed together. The worker is `python examples/client.py work`.
 """
 
 import os
@@ -12,6 +11,7 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import durust
 
@@ -33,27 +33,25 @@ def pack(ctx: durust.SyncDurableContext, customer: str, items: list[str]) -> Par
     return Parcel(customer, ctx.step("sort", lambda: sorted(items)))
 
 
-def work() -> None:
-    with durust.DurableEngine(URL):
-        print("at work", flush=True)
-        sys.stdin.read()
-
-
-def sell(shop: sqlite3.Connection, client: durust.DurableClient, customer: str, items: list[str]) -> str:
-    shop.execute("insert into orders values (?)", [customer])
-    return client.enqueue_in_transaction(shop, "parcels", "pack", customer, items).id
-
-
 def main() -> None:
     with closing(sqlite3.connect(PATH)) as shop, durust.DurableClient(URL) as client:
         shop.execute("create table if not exists orders (customer text)")
-        sell(shop, client, "bob", ["kite"])
+        shop.execute("insert into orders values ('bob')")
+        bob = client.enqueue_in_transaction(shop, "parcels", "pack", "bob", ["kite"])
         shop.rollback()  # neither his order nor his parcel was ever there
-        parcel_id = sell(shop, client, "ada", ["tea", "cup"])
+        shop.execute("insert into orders values ('ada')")
+        ada = client.enqueue_in_transaction(shop, "parcels", "pack", "ada", ["tea", "cup"])
         shop.commit()
-        print(client.retrieve_workflow(parcel_id, type=Parcel).get_result(timeout=60))
-        print("orders:", shop.execute("select customer from orders").fetchall())
+        print(client.retrieve_workflow(ada.id, type=Parcel).get_result(timeout=60))
+        assert not client.list_workflows(durust.ListFilter(workflow_ids=[bob.id]))
 
 
 if __name__ == "__main__":
-    work() if sys.argv[1:] == ["work"] else main()
+    if sys.argv[1:] == ["work"]:
+        with durust.DurableEngine(URL):
+            print("at work", flush=True)
+            sys.stdin.read()  # until the shop ends
+    else:
+        with Popen([sys.executable, __file__, "work"], stdin=PIPE, stdout=PIPE) as worker:
+            os.read(worker.stdout.fileno(), 100)  # it has migrated the database
+            main()

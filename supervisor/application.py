@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import traceback
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -55,4 +57,17 @@ def _import(name: str) -> object:
 
 def _line(name: str, error: BaseException) -> str:
     said = " ".join(str(error).split())
-    return f"module {name!r} does not load: {type(error).__name__}" + (f": {said}" if said else "")
+    told = f"module {name!r} does not load: {type(error).__name__}" + (f": {said}" if said else "")
+    return told if isinstance(error, SyntaxError) else told + _place(error)
+
+
+def _is_own(path: str, folder: str) -> bool:
+    # An environment with other people's libraries often stands in the same folder.
+    return path.startswith(folder) and "site-packages" not in path
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of the user's own code that an import came through; nothing where there is none."""
+    folder = f"{Path.cwd()}{os.sep}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename, folder)]
+    return f" ({frames[-1].filename.removeprefix(folder)}, line {frames[-1].lineno})" if frames else ""

@@ -17,6 +17,7 @@ from durust import clock
 from durust.commands.completion import completion
 from durust.commands.db import db
 from durust.commands.exits import Exit, one_clear_line
+from durust.commands.front import Front
 from durust.commands.options import database_option, verbose_option
 from durust.commands.queue import queue
 from durust.commands.schedule import schedule
@@ -42,7 +43,9 @@ DEFAULTS = Settings()
 
 
 # Each option without a variable of its own has one by the name of its command, as in DURUST_WORKFLOW_LIST_LIMIT.
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "DURUST"})
+@click.group(
+    "durust", cls=Front, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "DURUST"}
+)
 @click.version_option(version("durust"), prog_name="durust", allow_from_autoenv=False)
 def main() -> None:
     """Durable execution: ordinary Python functions that survive the death of their process."""

@@ -16,6 +16,8 @@ from durust.supervisor.wire import WORKERS_MAX
 
 # C code that holds the interpreter lock for a minute is alive; two minutes without a sign are not.
 HANG_SECONDS_DEFAULT = 120.0
+# A healthy worker on a busy machine may show nothing for a moment; below this each of them would be killed for ever.
+HANG_SECONDS_MIN = 1.0
 # Five beats fit into a lease, so four may be lost; shorter leases get faster beats.
 BEATS_PER_LEASE = 5
 ZMQ_OFF_VARIABLE = "DURUST_NO_ZMQ"
@@ -67,8 +69,8 @@ class Config:
     ) -> Config:
         """Check a request as it was typed. Raises `InvalidArgument` for one that cannot be meant."""
         environment = os.environ if environment is None else environment
-        if not hang_seconds >= 0:
-            raise InvalidArgument("hang-timeout", hang_seconds, "must be 0 (never) or more seconds")
+        if hang_seconds != 0 and not hang_seconds >= HANG_SECONDS_MIN:
+            raise InvalidArgument("hang-timeout", hang_seconds, f"must be 0 (never), or {HANG_SECONDS_MIN:g} s or more")
         overrides = {
             name: value
             for name, value in (
@@ -90,7 +92,7 @@ class Config:
         shared = ("lease_seconds", "beat_seconds", "drain_seconds")
         overrides |= {name: getattr(settings, name) for name in shared}
         return cls(
-            modules=_check_modules(modules),
+            modules=check_modules(modules),
             url=url,
             is_url_chosen=is_url_chosen,
             workers=read_workers(workers),
@@ -115,7 +117,8 @@ def _settings(environment: Mapping[str, str], overrides: Mapping[str, Any]) -> S
     return replace(base, beat_seconds=beat_seconds, **overrides)
 
 
-def _check_modules(modules: Sequence[str]) -> tuple[str, ...]:
+def check_modules(modules: Sequence[str]) -> tuple[str, ...]:
+    """Return names of modules that were typed. Raises `InvalidArgument` for what is no such name."""
     if not modules:
         raise InvalidArgument("MODULE", "", "name at least one module, as in `durust up shop.workflows`")
     for module in modules:

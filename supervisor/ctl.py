@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from durust.commands.exits import one_clear_line
+from durust.commands.front import Group
 from durust.commands.options import option, output_option, verbose_option
 from durust.commands.output import say_json, show, table_of, wants_json
 from durust.supervisor.config import read_workers
@@ -23,7 +24,7 @@ pidfile_option = option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def ctl() -> None:
     """Speak to the running supervisor of this folder, or of a pidfile."""
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from durust import DurableClient, DurableEngine, WorkflowHandle, WorkflowOptions
+from durust import DurableEngine, WorkflowHandle, WorkflowOptions
 from durust.codec import PORTABLE_JSON, Codec
+from durust.commands.desk import desk
 from durust.commands.durations import Duration
 from durust.commands.exits import Exit, one_clear_line
 from durust.commands.options import app_option, database_option, option, verbose_option
@@ -25,7 +26,11 @@ from durust.model.status import Status
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage.opening import VARIABLES, open_provider
 from durust.supervisor.application import ApplicationFault, load_engine
+from durust.supervisor.config import check_modules
 from durust.texts import value_of
+
+# So many characters of ARGS stand in an error: enough to know them by, and still one line.
+TEXT_SEEN = 100
 
 
 @click.command()
@@ -63,13 +68,16 @@ def run(
         if (app is None) is not is_left:
             wanted = "say either --app MODULE, to run it here, or --queue NAME or --detach, to leave it to the workers"
             raise click.UsageError(wanted)
-        args, kwargs = _read(sys.stdin.read() if arguments == "-" else arguments)
+        text = sys.stdin.read() if arguments == "-" else arguments
         options = WorkflowOptions(workflow_id=id, timeout=timeout)
         if app is not None:
-            code = _run_here(app, workflow, args, kwargs, options, url=url, app_name=app_name)
+            code = _run_here(app, workflow, text, options, url=url, app_name=app_name)
         else:
-            with DurableClient(url, app_name=app_name) as client:
-                handle = client.enqueue(queue or INTERNAL_QUEUE, workflow, *args, options=options, **kwargs)
+            args, kwargs = _read(text)
+            with desk(url, app_name) as at:
+                handle = at.client.enqueue(queue or INTERNAL_QUEUE, workflow, *args, options=options, **kwargs)
+                if queue is not None and all(row.name != queue for row in at.provider.queues()):
+                    warn(f"no worker has declared queue {queue!r} so far; {handle.id!r} waits for one that does")
                 if detach:
                     click.echo(handle.id)
                     return
@@ -80,25 +88,35 @@ def run(
 
 def _read(text: str) -> tuple[list[Any], dict[str, Any]]:
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         wanted = """must be JSON, quoted for the shell: '["ada", 3]', '{"to": "ada"}' or '"ada"'"""
-        raise InvalidArgument("ARGS", text, wanted) from None
+        raise InvalidArgument("ARGS", _seen(text), wanted) from None
     if isinstance(found, dict):
         return [], found
     return (found if isinstance(found, list) else [found]), {}
 
 
+def _seen(text: str) -> str:
+    return text if len(text) <= TEXT_SEEN else f"{text[:TEXT_SEEN]}..."
+
+
+def _refuse(constant: str) -> Any:
+    # Python reads NaN and Infinity, which no other reader of JSON does.
+    raise ValueError(constant)
+
+
 def _run_here(
     module: str,
     workflow: str,
-    args: list[Any],
-    kwargs: dict[str, Any],
+    given: str,
     options: WorkflowOptions,
     *,
     url: str,
     app_name: str,
 ) -> Exit:
+    [module] = check_modules([module])
+    args, kwargs = _read(given)
     # The application's own engine and clients are to find the same database.
     os.environ[VARIABLES[0]] = url
     sys.path.insert(0, str(Path.cwd()))
@@ -115,14 +133,10 @@ def _run_here(
             typed, by_name = Codec().load_arguments(text, PORTABLE_JSON, definition.shape)
             handle = engine.run_workflow(workflow, *typed, options=options, **by_name)
         except TypeError as error:
-            raise InvalidArgument("ARGS", text, str(error)) from error
+            raise InvalidArgument("ARGS", _seen(given), str(error)) from error
         except SerializationError as error:
-            raise InvalidArgument("ARGS", text, f"do not fit: {error.path}: {error.reason}") from error
-        try:
-            _wait(handle)
-        except KeyboardInterrupt:
-            warn(f"workflow {handle.id!r} goes on where a worker takes it up")
-            raise
+            raise InvalidArgument("ARGS", _seen(given), f"do not fit: {error.path}: {error.reason}") from error
+        _wait(handle)
         return _tell(engine.database or url, handle.id)
 
 
@@ -138,8 +152,12 @@ def _launched(engine: DurableEngine) -> Iterator[None]:
 
 def _wait(handle: WorkflowHandle[Any]) -> None:
     # How it ended is read from its row, so that no class of the application's has to be rebuilt.
-    with suppress(Exception):
-        handle.get_result()
+    try:
+        with suppress(Exception):
+            handle.get_result()
+    except KeyboardInterrupt:
+        warn(f"workflow {handle.id!r} goes on where a worker takes it up")
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
 def _tell(database: Any, workflow_id: str) -> Exit:

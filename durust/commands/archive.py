@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
@@ -31,10 +31,10 @@ def export(desk: Desk, ids: tuple[str, ...], children: bool) -> None:
 
 
 @click.command("import")
-@click.argument("file", type=click.File(), default="-")
+@click.argument("file", type=click.File("rb"), default="-")
 @output_option
 @at_desk
-def import_(desk: Desk, file: TextIO, output: str | None) -> None:
+def import_(desk: Desk, file: BinaryIO, output: str | None) -> None:
     """Put the workflows of the documents in FILE, or on standard input, into the database, each document whole or not.
 
     What had not ended goes on here: cancel or delete it where it came from first, or both run.
@@ -45,8 +45,8 @@ def import_(desk: Desk, file: TextIO, output: str | None) -> None:
             continue
         try:
             told.done.append(desk.client.import_workflow(json.loads(line)).id)
-        except ValueError as error:
-            # One that is no JSON, or, as `InvalidArgument`, no such document.
+        except (ValueError, RecursionError) as error:
+            # One that is no text, no JSON, or, as `InvalidArgument`, no such document.
             raise InvalidArgument("line", number, f"is no document of a workflow: {error}") from None
         except WorkflowConflict as error:
             told.refused.append((f"line {number}", str(error)))

@@ -7,6 +7,7 @@ import click
 from durust.commands.desk import opened
 from durust.commands.durations import Duration
 from durust.commands.exits import one_clear_line
+from durust.commands.front import Group
 from durust.commands.options import app_option, database_option, option, output_option, verbose_option
 from durust.commands.output import say_json, wants_json
 from durust.engine.retention import purge_in_batches
@@ -17,7 +18,7 @@ from durust.model.filters import PURGE_LIMIT_DEFAULT, PurgeRequest, Scope
 DRY_LIMIT = 100_000
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """Look after the schema of a database, and after what is kept in it."""
 

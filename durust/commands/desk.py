@@ -37,9 +37,15 @@ class Desk:
 
 @contextmanager
 def opened(url: str) -> Iterator[StateProvider]:
-    """Open the provider of *url* for as long as the block runs."""
+    """Open the provider of *url* for as long as the block runs.
+
+    Raises `ProviderMisuse` for a database that other processes do not share.
+    """
     provider = open_provider(url)
     try:
+        if not provider.is_shared:
+            reason = "it lives in one process, and a command is another one"
+            raise ProviderMisuse(provider.name, reason, "use sqlite:///durust.db or postgresql://...")
         yield provider
     finally:
         provider.close()
@@ -48,12 +54,8 @@ def opened(url: str) -> Iterator[StateProvider]:
 @contextmanager
 def desk(url: str, app_name: str) -> Iterator[Desk]:
     """Open a desk on *url*. Raises `ProviderMisuse` for a database that other processes do not share."""
-    with opened(url) as provider:
-        if not provider.is_shared:
-            reason = "it lives in one process, and a command is another one"
-            raise ProviderMisuse(provider.name, reason, "use sqlite:///durust.db or postgresql://...")
-        with DurableClient(provider, app_name=app_name) as client:
-            yield Desk(provider, client, app_name)
+    with opened(url) as provider, DurableClient(provider, app_name=app_name) as client:
+        yield Desk(provider, client, app_name)
 
 
 def at_desk(command: Callable[..., None]) -> Callable[..., None]:

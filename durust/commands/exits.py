@@ -35,6 +35,8 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     CONFLICT = 4
     UNREACHABLE = 5
+    INTERRUPTED = 130
+    """As a shell says of what SIGINT ended."""
 
 
 def exit_code(error: DurustError) -> Exit:
@@ -63,8 +65,11 @@ def one_clear_line(*, is_verbose: bool = False) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         # Click has a line or a code of its own for each of these, and none for a reader that left.
         raise
+    except KeyboardInterrupt as error:
+        _tell("interrupted", is_verbose=is_verbose)
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from error
     except OSError as error:
-        _tell(str(error), is_verbose=is_verbose)
+        _tell(_of_the_system(error), is_verbose=is_verbose)
         raise click.exceptions.Exit(Exit.FAILED) from error
     except Exception as error:
         _tell(
@@ -79,6 +84,12 @@ def _tell(said: str, *, is_verbose: bool) -> None:
         traceback.print_exc()
     # What a database's driver says may have several lines; the first command of a user should get one.
     click.echo(f"durust: {' '.join(said.split())}", err=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    """Return what the system says, without its number; what has no name is standard output most of the time."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{error.strerror or error}"
 
 
 def _remedy(error: DurustError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -29,6 +29,27 @@ def read_ids(given: Sequence[str]) -> list[str]:
     for one in given:
         ids += [line.strip() for line in sys.stdin if line.strip()] if one == "-" else [one]
     return list(dict.fromkeys(ids))
+
+
+def each(
+    given: Sequence[str],
+    give: Callable[[str], None],
+    verb: str,
+    *,
+    absent: type[Exception],
+    is_so: Callable[[str], bool] = lambda _: False,
+) -> Done:
+    """Call *give* with each name that was given; *absent* is what it raises for one that there is not."""
+    told = Done(verb)
+    for name in read_ids(given):
+        try:
+            was_so = is_so(name)
+            give(name)
+        except absent:
+            told.missing.append(name)
+        else:
+            (told.same if was_so else told.done).append(name)
+    return told
 
 
 def batches(ids: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -31,7 +31,9 @@ class Moment(click.ParamType["datetime | float"]):
                 f"{text!r} is no instant; write 90s, 12h or 30d for so long ago, or 2026-03-01T09:00Z", param, ctx
             )
         if moment.tzinfo is None:
-            self.fail(f"{text!r} names no zone; write {text}Z for UTC, or an offset as in {text}+02:00", param, ctx)
+            # A day alone takes no zone.
+            whole = text if len(text) > len("2026-03-01") else f"{text}T00:00"
+            self.fail(f"{text!r} names no zone; write {whole}Z for UTC, or an offset as in {whole}+02:00", param, ctx)
         return moment
 
 

@@ -56,7 +56,9 @@ def maybe_instant(epoch_ms: int | None) -> Instant | None:
 
 def wants_json(output: str | None) -> bool:
     """Tell whether the answer is to be JSON."""
-    return (output or ("table" if sys.stdout.isatty() else "json")) == "json"
+    # There is none where the caller closed it.
+    is_seen = sys.stdout is not None and sys.stdout.isatty()
+    return (output or ("table" if is_seen else "json")) == "json"
 
 
 def say_json(document: object) -> None:

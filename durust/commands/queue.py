@@ -8,7 +8,8 @@ import click
 
 from durust.commands.desk import Desk, at_desk
 from durust.commands.documents import queue_document
-from durust.commands.ids import Done, names_argument, read_ids
+from durust.commands.front import Group
+from durust.commands.ids import Done, each, names_argument
 from durust.commands.options import limit_option, list_output_option, output_option
 from durust.commands.output import show_list, show_one
 from durust.errors import QueueNotFound
@@ -18,7 +19,7 @@ from durust.model.status import Status
 COLUMNS = ("name", "paused", "global_concurrency", "worker_concurrency", "rate_limit", "rate_period_seconds")
 
 
-@click.group()
+@click.group(cls=Group)
 def queue() -> None:
     """Look at queues, and pause or resume them."""
 
@@ -58,7 +59,7 @@ def show(desk: Desk, name: str, output: str | None) -> None:
 @at_desk
 def pause(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
     """Let nothing be claimed from queues any more; what runs goes on. `-` reads their names from standard input."""
-    _each(names, desk.client.pause_queue, "paused").tell(output, "queue")
+    _turn(desk, names, desk.client.pause_queue, is_paused=True).tell(output, "queue")
 
 
 @queue.command()
@@ -67,15 +68,13 @@ def pause(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
 @at_desk
 def resume(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
     """Let paused queues be claimed from again, at once. `-` reads their names from standard input."""
-    _each(names, desk.client.resume_queue, "resumed").tell(output, "queue")
+    _turn(desk, names, desk.client.resume_queue, is_paused=False).tell(output, "queue")
 
 
-def _each(given: tuple[str, ...], give: Callable[[str], None], verb: str) -> Done:
-    done, missing = [], []
-    for name in read_ids(given):
-        try:
-            give(name)
-            done.append(name)
-        except QueueNotFound:
-            missing.append(name)
-    return Done(verb, done, missing)
+def _turn(desk: Desk, names: tuple[str, ...], give: Callable[[str], None], *, is_paused: bool) -> Done:
+    verb = "paused" if is_paused else "resumed"
+
+    def is_so(name: str) -> bool:
+        return desk.client.get_queue(name).is_paused is is_paused
+
+    return each(names, give, verb, absent=QueueNotFound, is_so=is_so)

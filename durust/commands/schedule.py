@@ -9,7 +9,8 @@ import click
 
 from durust.commands.desk import Desk, at_desk
 from durust.commands.documents import schedule_document
-from durust.commands.ids import Done, names_argument, read_ids
+from durust.commands.front import Group
+from durust.commands.ids import Done, each, names_argument
 from durust.commands.moments import Calendar
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import say_json, show_list, wants_json
@@ -18,7 +19,7 @@ from durust.errors import ScheduleNotFound
 COLUMNS = ("name", "workflow", "cron", "timezone", "paused", "last", "next")
 
 
-@click.group()
+@click.group(cls=Group)
 def schedule() -> None:
     """Look at schedules, pause and resume them, and start runs of theirs."""
 
@@ -39,7 +40,7 @@ def list_(desk: Desk, limit: int, output: str | None) -> None:
 @at_desk
 def pause(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
     """Stop schedules from firing. `-` reads their names from standard input."""
-    _each(names, desk.client.pause_schedule, "paused").tell(output, "schedule")
+    _turn(desk, names, desk.client.pause_schedule, is_paused=True).tell(output, "schedule")
 
 
 @schedule.command()
@@ -48,7 +49,7 @@ def pause(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
 @at_desk
 def resume(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
     """Let paused schedules fire from now on; the ticks of the pause never do. `-` reads names from standard input."""
-    _each(names, desk.client.resume_schedule, "resumed").tell(output, "schedule")
+    _turn(desk, names, desk.client.resume_schedule, is_paused=False).tell(output, "schedule")
 
 
 @schedule.command()
@@ -62,7 +63,7 @@ def trigger(desk: Desk, names: tuple[str, ...], output: str | None) -> None:
     def start(name: str) -> None:
         runs[name] = desk.client.trigger_schedule(name).id
 
-    told = _each(names, start, "triggered")
+    told = each(names, start, "triggered", absent=ScheduleNotFound)
     _tell_runs(output, list(runs.values()), told)
 
 
@@ -92,12 +93,10 @@ def _tell_runs(output: str | None, runs: list[str], told: Done) -> None:
     told.warn("schedule")
 
 
-def _each(given: tuple[str, ...], give: Callable[[str], None], verb: str) -> Done:
-    done, missing = [], []
-    for name in read_ids(given):
-        try:
-            give(name)
-            done.append(name)
-        except ScheduleNotFound:
-            missing.append(name)
-    return Done(verb, done, missing)
+def _turn(desk: Desk, names: tuple[str, ...], give: Callable[[str], None], *, is_paused: bool) -> Done:
+    verb = "paused" if is_paused else "resumed"
+
+    def is_so(name: str) -> bool:
+        return desk.client.get_schedule(name).is_paused is is_paused
+
+    return each(names, give, verb, absent=ScheduleNotFound, is_so=is_so)

@@ -6,6 +6,7 @@ import click
 
 from durust.commands.desk import Desk, at_desk
 from durust.commands.exits import Exit
+from durust.commands.front import Group
 from durust.commands.ids import read_ids
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import instant, say_json, show_list, wants_json, warn
@@ -15,7 +16,7 @@ from durust.model.records import VersionRow
 from durust.storage.provider import StateProvider
 
 
-@click.group()
+@click.group(cls=Group)
 def version() -> None:
     """Look after versions: which there are, and what waits for one that nobody runs."""
 

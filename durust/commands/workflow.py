@@ -10,6 +10,7 @@ from durust.commands.archive import export, import_
 from durust.commands.criteria import filter_options, query_of
 from durust.commands.desk import Desk, at_desk
 from durust.commands.documents import step_document, workflow_document
+from durust.commands.front import Group
 from durust.commands.options import limit_option, list_output_option, option, output_option
 from durust.commands.output import say_json, show_list, wants_json, warn
 from durust.commands.picture import show_account
@@ -20,7 +21,7 @@ COLUMNS = ("id", "name", "status", "created", "queue")
 STEP_COLUMNS = ("step", "name", "status", "seconds", "child", "output", "error")
 
 
-@click.group()
+@click.group(cls=Group)
 def workflow() -> None:
     """Look at workflows, and cancel, resume, fork, delete or move them."""
 

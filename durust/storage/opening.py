@@ -29,9 +29,12 @@ def open_provider(url_or_provider: str | StateProvider | None = None, *, app_nam
         return url_or_provider
     if url_or_provider is not None and not isinstance(url_or_provider, str):
         raise InvalidArgument("database", url_or_provider, f"must be a StateProvider or a URL ({', '.join(SCHEMES)})")
-    url = url_or_provider or next(filter(None, map(os.environ.get, VARIABLES)), DEFAULT_URL)
+    url = url_or_provider
+    if url is None:
+        url = next(filter(None, map(os.environ.get, VARIABLES)), DEFAULT_URL)
     # Only the provider that is asked for is imported: the others' libraries cost their users nothing.
-    match url.partition("://")[0]:
+    scheme, colon, _ = url.partition("://")
+    match scheme if colon else "":
         case "postgresql" | "postgres":
             from durust.storage.postgres import PostgresProvider
 

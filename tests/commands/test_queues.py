@@ -57,7 +57,9 @@ def test_queues_are_paused_and_resumed(answer: Answer, durust: Durust, provider:
     assert json.loads(told.stdout) == {"paused": ["mail"], "unchanged": [], "refused": {}, "missing": ["gone"]}
     assert told.stderr == "durust: there is no queue 'gone'\n"
     assert answer("queue", "show", "mail")["paused"] is True
+    assert answer("queue", "pause", "mail")["unchanged"] == ["mail"]
     assert answer("queue", "resume", "mail")["resumed"] == ["mail"]
+    assert answer("queue", "resume", "mail")["unchanged"] == ["mail"]
     assert answer("queue", "show", "mail")["paused"] is False
 
 

@@ -44,7 +44,9 @@ def test_schedules_are_paused_and_resumed(answer: Answer, provider: StateProvide
     assert answer("schedule", "pause", "nightly", "gone")["missing"] == ["gone"]
 
     assert [(row["paused"], row["next"]) for row in answer("schedule", "list")] == [(True, None)]
+    assert answer("schedule", "pause", "nightly")["unchanged"] == ["nightly"]
     assert answer("schedule", "resume", "-", stdin="nightly")["resumed"] == ["nightly"]
+    assert answer("schedule", "resume", "nightly")["unchanged"] == ["nightly"]
     assert [row["paused"] for row in answer("schedule", "list")] == [False]
 
 
@@ -74,6 +76,10 @@ def test_what_cannot_be_meant_has_an_exit_code(durust: Durust, provider: StatePr
 
     assert durust("schedule", "backfill", "nightly", "--from", "1h", "--to", "2026-01-01T00:00Z").exit_code == 2
     assert durust("schedule", "backfill", "nightly").exit_code == 2
+    assert (
+        durust("schedule", "backfill", "nightly", "--from", "2026-01-03T00:00Z", "--to", "2026-01-01T00:00Z").exit_code
+        == 2
+    )
     assert durust("schedule", "trigger", "gone").exit_code == 3
     assert (
         durust("schedule", "backfill", "gone", "--from", "2026-01-01T00:00Z", "--to", "2026-01-02T00:00Z").exit_code

@@ -123,7 +123,7 @@ def test_a_list_is_filtered(durust: Durust, provider: StateProvider) -> None:
     [
         (["--status", "RUNNING"], "'RUNNING' is not one of"),
         (["--since", "yesterday"], "'yesterday' is no instant; write 90s, 12h or 30d for so long ago"),
-        (["--since", "2026-01-01"], "'2026-01-01' names no zone; write 2026-01-01Z for UTC"),
+        (["--since", "2026-01-01"], "'2026-01-01' names no zone; write 2026-01-01T00:00Z for UTC"),
         (["--limit", "0"], "0 is not in the range x>=1"),
         (["-o", "xml"], "'xml' is not one of"),
     ],
@@ -335,4 +335,5 @@ def test_workflows_move_as_documents_one_a_line(
     assert (again.exit_code, list(json.loads(again.stdout)["refused"])) == (4, ["line 1", "line 2"])
     assert durust("workflow", "import", *other, stdin='{"no": 1}').exit_code == 2
     assert durust("workflow", "import", *other, stdin="no").exit_code == 2
+    assert durust("workflow", "import", *other, stdin="[" * 100_000).exit_code == 2
     assert durust("workflow", "export", "gone").exit_code == 3

@@ -26,7 +26,7 @@ def hello(ctx: durust.SyncDurableContext, name: str) -> str:
     return f"hello {name}"
 """
 BROKEN = {
-    "missing": "import no_such_library",
+    "missing": "import no_such_lib",
     "syntax": "def broken(:",
     "raising": "raise ValueError('two\\nlines')",
     "leaving": "raise SystemExit(3)",
@@ -69,10 +69,13 @@ def complaint(process: Spawned, code: Exit) -> str:
     ("module", "line"),
     [
         ("nowhere", "there is no module 'nowhere' in {folder} or among the installed ones; run this in the folder "),
-        ("missing", "module 'missing' does not load: ModuleNotFoundError: No module named 'no_such_library'"),
+        (
+            "missing",
+            "module 'missing' does not load: ModuleNotFoundError: No module named 'no_such_lib' (missing.py, line 1)",
+        ),
         ("syntax", "module 'syntax' does not load: SyntaxError: invalid syntax (syntax.py, line 1)"),
-        ("raising", "module 'raising' does not load: ValueError: two lines"),
-        ("leaving", "module 'leaving' does not load: SystemExit: 3"),
+        ("raising", "module 'raising' does not load: ValueError: two lines (raising.py, line 1)"),
+        ("leaving", "module 'leaving' does not load: SystemExit: 3 (leaving.py, line 1)"),
         ("good:engine", "module 'good' has no 'engine'"),
         ("good:hello", "good:hello is of type Workflow; name a DurableEngine, or just the module"),
     ],
@@ -141,7 +144,7 @@ def test_a_file_that_is_no_database_is_named(command: Command, folder: Path, pat
         (("up", "good", "--slots", "0"), "slots=0: must be more than 0"),
         (("up", "good", "--lease-seconds", "-1"), "lease_seconds=-1.0: must be more than 0"),
         (("up", "good", "--drain-timeout", "-1"), "drain_seconds=-1.0: must be more than 0"),
-        (("up", "good", "--hang-timeout", "-1"), "hang-timeout=-1.0: must be 0 (never) or more seconds"),
+        (("up", "good", "--hang-timeout", "-1"), "hang-timeout=-1.0: must be 0 (never), or 1 s or more"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,17 @@ def test_an_example_is_short_and_says_how_to_run_it(name: str) -> None:
     count = len(text.splitlines())
     assert count < LINES_MAX
     assert f"\n    python examples/{name}.py\n" in text
+
+
+@pytest.mark.parametrize("name", ["dependencies", "fan_out"])
+def test_an_example_that_was_killed_leaves_nothing_in_the_way_of_the_next_run(
+    spawn: Spawn, tmp_path: Path, name: str
+) -> None:
+    env = {"DURUST_DATABASE_URL": f"sqlite:///{tmp_path}/durust.db"}
+    killed = spawn(ROOT / "examples" / f"{name}.py", env={**env, "FAILPOINTS": "step.recorded=kill"}, cwd=tmp_path)
+    assert killed.wait() == -signal.SIGKILL
+
+    example = spawn(ROOT / "examples" / f"{name}.py", env=env, cwd=tmp_path)
+
+    assert (example.wait(), example.stderr) == (0, "")
+    assert re.fullmatch(EXAMPLES[name], example.stdout.splitlines()[-1])

@@ -109,7 +109,7 @@ def test_the_two_queries_show_workflows_and_steps(
 
 
 def test_the_exit_codes_are_those_of_the_commands() -> None:
-    assert [int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)] == [int(code) for code in Exit]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)] == [int(code) for code in Exit]
 
 
 @pytest.mark.parametrize("line", re.findall(r"^    (durust .*?)(?: +#.*)?$", README, re.MULTILINE))

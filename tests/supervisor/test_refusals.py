@@ -113,7 +113,7 @@ def test_a_database_that_cannot_serve_is_named_and_no_worker_starts(
         (["--workers", "many"], 2, "must be `auto` or a number"),
         (["--slots", "0"], 2, "must be more than 0"),
         (["--lease-seconds", "-1"], 2, "must be more than 0"),
-        (["--hang-timeout", "-1"], 2, "must be 0 (never) or more seconds"),
+        (["--hang-timeout", "-1"], 2, "must be 0 (never), or 1 s or more"),
         (["--queues", "nowhere"], 3, "there is no queue 'nowhere'; declare it with WorkflowQueue('nowhere')"),
     ],
 )

@@ -96,6 +96,7 @@ def test_workers_are_told_the_times_that_the_supervisor_counts_with() -> None:
         {"drain_seconds": -5.0},
         {"hang_seconds": -1.0},
         {"hang_seconds": math.nan},
+        {"hang_seconds": 0.5},
     ],
 )
 def test_negative_times_and_numbers_are_refused(asked: dict[str, Any]) -> None:
