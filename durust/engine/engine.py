@@ -123,7 +123,8 @@ class Engine:
             announce=self._announce_version,
             slots=self.slots,
             executor_id=lambda: self.executor_id,
-            trusted=self._lease.trusted,
+            # What is claimed for a loop that has ended would be handed back and claimed again for ever.
+            trusted=lambda: self._lease.trusted() and not loop.is_over(),
             queues=self._queues,
             start=self.start_run,
             claim_failed=self._claim_failed,

@@ -11,12 +11,28 @@ from typing import Any
 
 from durust.engine.stillness import Stillness
 from durust.engine.timers import govern
-from durust.telemetry import emit
+from durust.telemetry import emit, logger
 
 # A loop whose tasks were all cancelled ends at once; longer means that user code blocks it, and it is left behind.
 STOP_SECONDS = 5.0
 # How long the tasks that are left when a loop stops may take to end after their cancellation.
 CANCEL_SECONDS = 1.0
+
+
+class _Guest(asyncio.Task[Any]):
+    """A task on a loop of the caller's, which hears before anything else of its run does that the loop is wound up."""
+
+    def __init__(
+        self, work: Coroutine[Any, Any, Any], context: contextvars.Context, wound_up: Callable[[], None]
+    ) -> None:
+        self._wound_up = wound_up
+        super().__init__(work, loop=asyncio.get_running_loop(), context=context)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the task. While its loop stands still nobody else does that: `asyncio.run` has come to its end."""
+        if not self.get_loop().is_running():
+            self._wound_up()
+        return super().cancel(msg)
 
 
 class Loop:
@@ -29,6 +45,7 @@ class Loop:
             govern(adopted)
         self._thread: threading.Thread | None = None
         self._is_closing = False
+        self._is_over = False
         self._mutex = threading.Lock()
         self._stillness: Stillness | None = None
 
@@ -66,22 +83,57 @@ class Loop:
         """
         return self._adopted is not None and all(task.cancelling() for task in asyncio.all_tasks(self._adopted))
 
+    def is_over(self) -> bool:
+        """Tell whether an adopted loop was wound up, as by the end of `asyncio.run`: nothing can run there any more."""
+        return self._is_over or (self._adopted is not None and self._adopted.is_closed())
+
+    def make_task(
+        self, work: Coroutine[Any, Any, Any], context: contextvars.Context, wound_up: Callable[[], None]
+    ) -> asyncio.Task[Any]:
+        """Return a task of *work*. Called on the loop.
+
+        Should its owner wind the loop up, *wound_up* is called before any task sees its cancellation.
+        """
+        if self._adopted is None:
+            return self.loop.create_task(work, context=context)
+
+        def note() -> None:
+            self._note_end()
+            wound_up()
+
+        return _Guest(work, context, note)
+
+    def _note_end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            logger.warning(
+                "the event loop ends before the engine that runs on it was closed, so what ran there is handed back "
+                "and nothing more is claimed here; use `async with engine.aio`, or close the engine first"
+            )
+
     def spawn(
-        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, keep: set[asyncio.Task[Any]]
+        self,
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        keep: set[asyncio.Task[Any]],
+        wound_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Start a task on the loop, from any thread, with no context variables set.
 
-        *keep* holds it until it ends, so that it is not collected.
+        *keep* holds it until it ends, so that it is not collected. Should the owner of an adopted loop wind it up,
+        *wound_up* is called before any task sees its cancellation.
 
-        Raises `RuntimeError` when the loop is closed.
+        Raises `RuntimeError` when the loop is closed or wound up.
         """
 
         def begin() -> None:
-            task = loop.create_task(function(*args), context=contextvars.Context())
+            task = self.make_task(function(*args), contextvars.Context(), wound_up)
             keep.add(task)
             task.add_done_callback(keep.discard)
 
         loop = self.loop
+        if self.is_over():
+            raise RuntimeError("the event loop was wound up")
         if self.is_current():
             begin()
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from durust import clock
@@ -150,7 +151,9 @@ class Runner:
             if claimed.left_ms is not None and claimed.left_ms > 0:
                 self.deadlines.watch(claimed.lease, claimed.left_ms / 1000)
             if definition.is_async:
-                self._loop.spawn(self._run_async, execution, keep=self._tasks)
+                # Another process goes on from there: no step was cut short by its own body.
+                wound_up = partial(execution.run.close, Verdict.HANDED_BACK)
+                self._loop.spawn(self._run_async, execution, keep=self._tasks, wound_up=wound_up)
             else:
                 context = contextvars.Context()
                 self._pool.run(lambda: context.run(self._run_sync, execution))
@@ -226,9 +229,15 @@ class Runner:
         """Start an async body on the loop, in a copy of the caller's context."""
         context = contextvars.copy_context()
         answer: Future[Ended] = Future()
+        activity = CURRENT.get()
+
+        def wound_up() -> None:
+            if activity is not None:
+                activity.run.close(Verdict.HANDED_BACK)
+            answer.cancel()
 
         def begin() -> None:
-            task = asyncio.get_running_loop().create_task(acall(body))
+            task = self._loop.make_task(acall(body), contextvars.copy_context(), wound_up)
             self._tasks.add(task)
             task.add_done_callback(end)
             answer.add_done_callback(lambda _: self._loop.call(task.cancel))
@@ -244,7 +253,11 @@ class Runner:
                 else:
                     answer.set_result(task.result())
 
-        self._loop.loop.call_soon_threadsafe(begin, context=context)
+        try:
+            self._loop.loop.call_soon_threadsafe(begin, context=context)
+        except RuntimeError:
+            # The loop was closed by its owner, and this thread goes on.
+            wound_up()
         return answer
 
     def transact(self, effect: Transact, asker: Any) -> Any:

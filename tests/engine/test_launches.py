@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,6 +108,47 @@ def test_an_engine_that_borrowed_a_loop_is_closed_while_its_work_runs_there(
     row = stage.row(workflow_id)
     assert (row.status, row.queue, row.attempts) == (Status.ENQUEUED, INTERNAL_QUEUE, 0)
     assert own_threads() == []
+
+
+def test_what_ran_on_a_loop_that_ended_before_its_engine_goes_on_elsewhere(stage: Stage) -> None:
+    began: Counter[str] = Counter()
+    is_mended = threading.Event()
+
+    async def work(colour: str) -> str:
+        began[colour] += 1
+        if not is_mended.is_set():
+            await asyncio.get_running_loop().create_future()
+        return "done"
+
+    async def in_step(ctx: DurableContext) -> str:
+        return await ctx.step("work", work, "async")
+
+    def in_step_of_another_colour(ctx: SyncDurableContext) -> str:
+        return ctx.step("work", work, "sync")
+
+    async def in_wait(ctx: DurableContext) -> str:
+        began["wait"] += 1
+        received: str = await ctx.recv("topic")
+        return received
+
+    workflows: list[Callable[..., Any]] = [in_step, in_step_of_another_colour, in_wait]
+    engine = stage.make_engine(park_after_seconds=PATIENCE)
+    for workflow in workflows:
+        engine.register(workflow.__name__, workflow)
+
+    async def lend() -> list[str]:
+        lent = await engine.aio.__aenter__()
+        handles = [await lent.run_workflow(workflow.__name__) for workflow in workflows]
+        await asyncio.to_thread(eventually, lambda: len(began) == len(workflows))
+        return [handle.id for handle in handles]
+
+    ids = asyncio.run(lend())
+    eventually(lambda: [stage.row(each).status for each in ids] == [Status.ENQUEUED] * len(ids))
+
+    is_mended.set()
+    other = stage.launch(*workflows)
+    other.send(ids[2], "done", "topic")
+    assert [other.retrieve_workflow(each).get_result(PATIENCE) for each in ids] == ["done"] * len(ids)
 
 
 @pytest.mark.covers(186)
