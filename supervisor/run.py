@@ -15,6 +15,7 @@ import click
 
 from durust import DurableEngine, WorkflowHandle, WorkflowOptions
 from durust.codec import PORTABLE_JSON, Codec
+from durust.commands.criteria import attributes_of
 from durust.commands.desk import desk
 from durust.commands.durations import Duration
 from durust.commands.exits import Exit, one_clear_line
@@ -41,6 +42,9 @@ TEXT_SEEN = 100
 @option("--detach", is_flag=True, help="Leave it to the workers, and print only its id.")
 @option("--id", metavar="ID", help="Its id; one that has ended prints its result and runs no more.")
 @option("--timeout", type=Duration(), help="How long it may run, as in 90s or 2h; then it is cancelled.")
+@option("--user", metavar="NAME", help="For whom it runs.")
+@option("--role", "roles", multiple=True, metavar="NAME", help="A role of that user; it may be said several times.")
+@option("--attribute", "attributes", multiple=True, metavar="NAME=JSON", help="By which lists find it.")
 @database_option
 @app_option
 @verbose_option
@@ -52,6 +56,9 @@ def run(
     detach: bool,
     id: str | None,
     timeout: float | None,
+    user: str | None,
+    roles: tuple[str, ...],
+    attributes: tuple[str, ...],
     url: str,
     app_name: str,
     is_verbose: bool,
@@ -69,7 +76,13 @@ def run(
             wanted = "say either --app MODULE, to run it here, or --queue NAME or --detach, to leave it to the workers"
             raise click.UsageError(wanted)
         text = sys.stdin.read() if arguments == "-" else arguments
-        options = WorkflowOptions(workflow_id=id, timeout=timeout)
+        options = WorkflowOptions(
+            workflow_id=id,
+            timeout=timeout,
+            authenticated_user=user,
+            authenticated_roles=roles,
+            attributes=attributes_of(attributes),
+        )
         if app is not None:
             code = _run_here(app, workflow, text, options, url=url, app_name=app_name)
         else:

@@ -68,7 +68,7 @@ def query_of(desk: Desk, given: dict[str, Any], *, newest_first: bool, limit: in
     return ListFilter(
         **fields,
         statuses=[state.upper() for state in given["status"]] or None,
-        attributes=_attributes(given["attribute"]),
+        attributes=attributes_of(given["attribute"]),
         scope=None if given["all_apps"] else desk.scope,
         newest_first=newest_first,
         limit=limit,
@@ -76,7 +76,8 @@ def query_of(desk: Desk, given: dict[str, Any], *, newest_first: bool, limit: in
     )
 
 
-def _attributes(given: Sequence[str]) -> dict[str, Any] | None:
+def attributes_of(given: Sequence[str]) -> dict[str, Any] | None:
+    """Return the attributes that pairs of a name and a value make, None for no pair. Raises `InvalidArgument`."""
     found: dict[str, Any] = {}
     for each in given:
         name, is_pair, text = each.partition("=")

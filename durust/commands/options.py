@@ -63,6 +63,8 @@ limit_option = option(
     metavar="N",
     help="How many to show at most.",
 )
+paused_option = option("--paused/--unpaused", default=None, help="Only those that are paused, or only the others.")
+prefix_option = option("--prefix", default="", metavar="TEXT", help="Whose names begin so.")
 
 
 def _choose_output(choices: Sequence[str], help: str) -> Callable[[Command], Command]:

@@ -10,7 +10,7 @@ from durust.commands.desk import Desk, at_desk
 from durust.commands.documents import queue_document
 from durust.commands.front import Group
 from durust.commands.ids import Done, each, names_argument
-from durust.commands.options import limit_option, list_output_option, output_option
+from durust.commands.options import limit_option, list_output_option, output_option, paused_option, prefix_option
 from durust.commands.output import show_list, show_one
 from durust.errors import QueueNotFound
 from durust.model.filters import ListFilter
@@ -25,12 +25,15 @@ def queue() -> None:
 
 
 @queue.command("list")
+@paused_option
+@prefix_option
 @limit_option
 @list_output_option
 @at_desk
-def list_(desk: Desk, limit: int, output: str | None) -> None:
+def list_(desk: Desk, paused: bool | None, prefix: str, limit: int, output: str | None) -> None:
     """List the stored queues with their limits, by name."""
-    show_list(output, [queue_document(row) for row in desk.client.list_queues()[:limit]], "name", COLUMNS)
+    rows = [row for row in desk.client.list_queues() if row.name.startswith(prefix) and paused in {None, row.is_paused}]
+    show_list(output, [queue_document(row) for row in rows[:limit]], "name", COLUMNS)
 
 
 @queue.command()

@@ -12,7 +12,14 @@ from durust.commands.documents import schedule_document
 from durust.commands.front import Group
 from durust.commands.ids import Done, each, names_argument
 from durust.commands.moments import Calendar
-from durust.commands.options import limit_option, list_output_option, option, output_option
+from durust.commands.options import (
+    limit_option,
+    list_output_option,
+    option,
+    output_option,
+    paused_option,
+    prefix_option,
+)
 from durust.commands.output import say_json, show_list, wants_json
 from durust.errors import ScheduleNotFound
 
@@ -25,13 +32,32 @@ def schedule() -> None:
 
 
 @schedule.command("list")
+@option("--workflow", metavar="NAME", help="Which start this workflow.")
+@option("--queue", metavar="NAME", help="Whose runs wait on this queue.")
+@paused_option
+@prefix_option
 @limit_option
 @list_output_option
 @at_desk
-def list_(desk: Desk, limit: int, output: str | None) -> None:
+def list_(
+    desk: Desk,
+    workflow: str | None,
+    queue: str | None,
+    paused: bool | None,
+    prefix: str,
+    limit: int,
+    output: str | None,
+) -> None:
     """List the schedules of this application, by name."""
-    rows = [schedule_document(found) for found in desk.client.list_schedules()[:limit]]
-    show_list(output, rows, "name", COLUMNS)
+    rows = [
+        schedule_document(found)
+        for found in desk.client.list_schedules()
+        if found.name.startswith(prefix)
+        and paused in {None, found.is_paused}
+        and workflow in {None, found.workflow}
+        and queue in {None, found.queue}
+    ]
+    show_list(output, rows[:limit], "name", COLUMNS)
 
 
 @schedule.command()

@@ -49,6 +49,24 @@ def test_queues_are_listed_with_their_limits(answer: Answer, durust: Durust, pro
     assert "\nmail " in durust("queue", "list", "-o", "table").stdout
 
 
+def test_a_list_of_queues_is_narrowed(durust: Durust, provider: StateProvider) -> None:
+    make_queues(provider)
+    durust("queue", "pause", "mail")
+
+    listed = [
+        durust("queue", "list", "-o", "ids", *filters).stdout
+        for filters in (
+            ["--paused"],
+            ["--unpaused"],
+            ["--prefix", "pri"],
+            ["--unpaused", "--limit", "1"],
+            ["--prefix", "x"],
+        )
+    ]
+
+    assert listed == ["mail\n", "print\n", "print\n", "print\n", ""]
+
+
 def test_queues_are_paused_and_resumed(answer: Answer, durust: Durust, provider: StateProvider) -> None:
     make_queues(provider)
 

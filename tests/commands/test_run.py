@@ -120,6 +120,19 @@ def test_what_is_left_to_the_workers_prints_its_id(durust: Durust, provider: Sta
     assert queued.stderr == "durust: no worker has declared queue 'mail' so far; 'buy-2' waits for one that does\n"
 
 
+def test_what_is_said_of_its_user_stands_in_its_row(durust: Durust, provider: StateProvider) -> None:
+    said = ["--user", "ada", "--role", "clerk", "--role", "boss", "--attribute", "shop=north", "--attribute", "size=4"]
+
+    durust("run", "buy", "--detach", "--id", "buy-1", *said)
+    refused = durust("run", "buy", "--detach", "--attribute", "north")
+
+    row = row_of(provider, "buy-1")
+    assert row.authenticated_user == "ada"
+    assert json.loads(row.authenticated_roles or "") == ["clerk", "boss"]
+    assert json.loads(row.attributes or "") == {"shop": "north", "size": 4}
+    assert (refused.exit_code, "must be NAME=JSON" in refused.stderr) == (2, True)
+
+
 def test_an_interrupted_run_is_handed_back_at_once(spawn: Spawn, tmp_path: Path, provider: StateProvider) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     running = spawn("-c", COMMAND, "run", "wait", "--app", "slow", "--id", "a", cwd=tmp_path)

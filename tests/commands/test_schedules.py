@@ -38,6 +38,26 @@ def test_schedules_are_listed(answer: Answer, durust: Durust, provider: StatePro
     assert durust("schedule", "list", "-o", "ids").stdout == "nightly\n"
 
 
+def test_a_list_of_schedules_is_narrowed(durust: Durust, provider: StateProvider) -> None:
+    make_schedule(provider)
+    with DurableClient(provider) as client:
+        client.create_schedule("hourly", "measure", "0 0 * * * *", queue="mail")
+    durust("schedule", "pause", "nightly")
+
+    listed = [
+        durust("schedule", "list", "-o", "ids", *filters).stdout
+        for filters in (
+            ["--paused"],
+            ["--prefix", "hour"],
+            ["--workflow", "report"],
+            ["--queue", "mail"],
+            ["--queue", "no"],
+        )
+    ]
+
+    assert listed == ["nightly\n", "hourly\n", "nightly\n", "hourly\n", ""]
+
+
 def test_schedules_are_paused_and_resumed(answer: Answer, provider: StateProvider) -> None:
     make_schedule(provider)
 
