@@ -43,6 +43,7 @@ _STATES = click.Choice([each.value for each in Status], case_sensitive=False)
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all filters as options; `query_of` takes what they hold."""
+    command = option("--priority", multiple=True, type=int, metavar="N", help="Of this priority on its queue.")(command)
     command = option("--all-apps", is_flag=True, help="Of all applications that share the database.")(command)
     command = option(
         "--attribute", multiple=True, metavar="NAME=JSON", help="Whose attributes hold this; a text may be bare."
@@ -69,6 +70,7 @@ def query_of(desk: Desk, given: dict[str, Any], *, newest_first: bool, limit: in
         **fields,
         statuses=[state.upper() for state in given["status"]] or None,
         attributes=attributes_of(given["attribute"]),
+        priorities=given["priority"] or None,
         scope=None if given["all_apps"] else desk.scope,
         newest_first=newest_first,
         limit=limit,

@@ -33,6 +33,15 @@ def texts(name: str, given: Any) -> tuple[str, ...] | None:
     return found
 
 
+def numbers(name: str, given: Any) -> tuple[int, ...]:
+    """Return one whole number or several as a tuple. Raises `InvalidArgument` for anything else."""
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    for each in found:
+        if not isinstance(each, int) or isinstance(each, bool):
+            raise InvalidArgument(name, each, "must be a whole number")
+    return found
+
+
 def statuses(name: str, given: Any) -> tuple[Status, ...] | None:
     """Return one state or several, by member or by name. Raises `InvalidArgument` for a name that is no state."""
     found = texts(name, given)

@@ -77,6 +77,7 @@ class ListFilter:
     dedup_ids: Sequence[str] | None = None
     schedule_names: Sequence[str] | None = None
     partition_keys: Sequence[str] | None = None
+    priorities: int | Sequence[int] | None = None
     attributes: Mapping[str, Any] | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
@@ -101,6 +102,8 @@ class ListFilter:
                 object.__setattr__(self, name, criteria.texts(name, given))
         if self.statuses is not None:
             object.__setattr__(self, "statuses", criteria.statuses("statuses", self.statuses))
+        if self.priorities is not None:
+            object.__setattr__(self, "priorities", criteria.numbers("priorities", self.priorities))
         for name in _INSTANTS:
             if (instant := getattr(self, name)) is not None:
                 criteria.check_instant(name, instant)
@@ -119,6 +122,11 @@ class ListFilter:
     def cursor(self) -> Cursor | None:
         """Return the place behind which the page begins."""
         return criteria.cursor(self.after)
+
+    @property
+    def priority_texts(self) -> tuple[str, ...] | None:
+        """Return the priorities as statements compare them."""
+        return None if self.priorities is None else tuple(map(str, criteria.numbers("priorities", self.priorities)))
 
     @property
     def attributes_text(self) -> str | None:

@@ -36,6 +36,7 @@ def conditions(query: ListFilter, array: Callable[[Sequence[str] | None], str | 
     for window, (begin, end) in _WINDOWS.items():
         params[begin], params[end] = query.window_ms(window)
     return params | {
+        "priorities": array(query.priority_texts),
         "app": query.scope.app_name if query.scope else None,
         "app_workflows": array(query.scope.names if query.scope else None),
         "queued": query.is_queued,

@@ -41,6 +41,7 @@ def matches(row: WorkflowRow, query: ListFilter) -> bool:
             (accepted := getattr(query, field)) is None or getattr(row, column) in accepted
             for field, column in _COMPARED
         )
+        and (query.priority_texts is None or str(row.priority) in query.priority_texts)
         and (query.id_prefix is None or row.workflow_id.startswith(tuple(query.id_prefix)))
         and (not query.is_queued or (row.queue is not None and row.status in _ALIVE))
         and (query.scope is None or is_in(query.scope, row))

@@ -95,6 +95,7 @@ FOUND_BY = {
     "--attribute vip=true --attribute town=Paris": ["other"],
     "--attribute vip=false": [],
     "--partition a": ["other"],
+    "--priority 3 --priority 4": ["other"],
     "--completed-since 1h": [],
     "--started-since 1h": ["claimed"],
 }
@@ -109,6 +110,7 @@ def test_a_list_is_filtered(durust: Durust, provider: StateProvider) -> None:
         authenticated_user="ada",
         attributes='{"vip": true, "town": "Paris"}',
         partition_key="a",
+        priority=3,
     )
     make_enqueued(provider, "foreign", app_name="shop", queue="shop")
     make_claimed(provider, "claimed")

@@ -38,9 +38,11 @@ def population(provider: StateProvider, rewrite: Rewrite) -> StateProvider:
     """Enter rows that differ in everything that a filter may ask for; their ids sort as they were made."""
     deadline_ms = (FAR - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     make_enqueued(provider, "a1", queue="one", dedup_id="d", partition_key="p", attributes='{"size":1}')
-    make_enqueued(provider, "a2", queue="two", schedule_name="nightly", authenticated_user="ann", app_version="one")
+    make_enqueued(
+        provider, "a2", queue="two", schedule_name="nightly", authenticated_user="ann", app_version="one", priority=10
+    )
     make_enqueued(provider, "b1", parent_id="a1", authenticated_user="bob", deadline_ms=deadline_ms, app_version="two")
-    make_enqueued(provider, "b2", parent_id="a2", attributes='{"size":2,"tags":["x","y"]}')
+    make_enqueued(provider, "b2", parent_id="a2", attributes='{"size":2,"tags":["x","y"]}', priority=1)
     make_started(provider, "c1")
     commit(provider, finish(make_claimed(provider, "c2")))
     rewrite("c1", forked_from="a1")
@@ -80,6 +82,10 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"schedule_names": ["hourly"]}, []),
     ({"partition_keys": "p"}, ["a1"]),
     ({"partition_keys": ["p", "q"]}, ["a1"]),
+    ({"priorities": 1}, ["b2"]),
+    ({"priorities": [10, 1, 10]}, ["a2", "b2"]),
+    ({"priorities": [0], "queues": "one"}, ["a1"]),
+    ({"priorities": []}, []),
     ({"attributes": {"size": 2}}, ["b2"]),
     ({"attributes": {}}, ["a1", "b2"]),
     ({"attributes": {"tags": ["y"]}, "has_parent": True}, ["b2"]),
@@ -211,6 +217,8 @@ def test_a_window_has_its_first_instant_and_not_its_last(provider: StateProvider
         ({"after": "w1"}, "after='w1'"),
         ({"attributes": ["a"]}, "attributes="),
         ({"attributes": {"a": float("nan")}}, "finite"),
+        ({"priorities": [1, True]}, "priorities=True"),
+        ({"priorities": "1"}, "priorities='1'"),
         ({"attributes": {1: "a"}}, "keys must be texts"),
     ],
     ids=str,

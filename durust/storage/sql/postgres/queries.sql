@@ -2496,6 +2496,7 @@ select i.id, i.topic
    and (%(dedups)s::text[] is null or w.deduplication_id = any(%(dedups)s::text[]))
    and (%(schedules)s::text[] is null or w.schedule_name = any(%(schedules)s::text[]))
    and (%(partitions)s::text[] is null or w.queue_partition_key = any(%(partitions)s::text[]))
+   and (%(priorities)s::text[] is null or w.priority::text = any(%(priorities)s::text[]))
    and (%(attributes)s::text is null or w.attributes @> %(attributes)s::text::jsonb)
    and (%(created_from)s::bigint is null or w.created_at >= %(created_from)s::bigint)
    and (%(created_before)s::bigint is null or w.created_at < %(created_before)s::bigint)

@@ -1099,6 +1099,7 @@ select 1 from notifications n where n.destination_uuid = :id and n.topic = :topi
    and (:dedups is null or w.deduplication_id in (select d.value from json_each(:dedups) d))
    and (:schedules is null or w.schedule_name in (select s.value from json_each(:schedules) s))
    and (:partitions is null or w.queue_partition_key in (select k.value from json_each(:partitions) k))
+   and (:priorities is null or cast(w.priority as text) in (select k.value from json_each(:priorities) k))
    and (:attributes is null or (w.attributes is not null and durust_contains(w.attributes, :attributes)))
    and (:created_from is null or w.created_at >= :created_from)
    and (:created_before is null or w.created_at < :created_before)
