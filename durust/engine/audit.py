@@ -41,7 +41,10 @@ class Audit(Service):
         with self._claim_mutex:
             rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
             stranded = [row for row in rows if row.token and not self._runner.holds(row.token)]
-            shares = [token for token in self._provider.open_grants(me) if not self._runner.holds(token)]
+            open_shares = self._provider.open_grants(me)
+            shares = [token for token in open_shares if not self._runner.holds(token)]
+        # A budget that came after the claim made some of them.
+        self._runner.note_shares(open_shares)
         for row in stranded:
             outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "", has_grant=True)))
             # A run that ended between the look and the comparison is refused, and is nothing to tell of.

@@ -40,16 +40,17 @@ class Claimer(Service):
         trusted: Callable[[], bool],
         queues: tuple[str, ...] | None,
         start: Callable[[Claimed, Definition], None],
-        claim_failed: Callable[[], None],
+        audit: Callable[[], None],
     ) -> None:
         super().__init__("claimer")
         self._provider, self._settings, self._registry = provider, settings, registry
         self._slots, self._start = slots, start
         self._executor_id, self._trusted = executor_id, trusted
-        self._queues, self._claim_failed = queues, claim_failed
+        self._queues, self._audit = queues, audit
         self._is_hungry = False
         self._rounds = 0
         self._budgeted: frozenset[str] = frozenset()
+        self._known_budgets: frozenset[str] = frozenset()
         self._versions, self._announce = versions, announce
         self.mutex = threading.Lock()
         """Held from before a claim until its runs are entered; the owner audit takes it too."""
@@ -74,6 +75,10 @@ class Claimer(Service):
             for one in claimed:
                 self._start(one, self._registry.get(one.name))
         self._budgeted = claimed.budgeted
+        if claimed.budgeted - self._known_budgets:
+            # What runs from there may have got a share behind its back, and somebody waits for its end.
+            self._known_budgets |= claimed.budgeted
+            self._audit()
         if claimed:
             emit("claimed", count=len(claimed))
             return 0
@@ -95,7 +100,7 @@ class Claimer(Service):
             claimed = self._provider.claim(request)
         except Exception:
             # The answer may be lost and the claim granted all the same: the audit hands such rows back.
-            self._claim_failed()
+            self._audit()
             raise
         finally:
             self._slots.settle(free, [one.queue for one in claimed])

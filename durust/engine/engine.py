@@ -127,7 +127,7 @@ class Engine:
             trusted=lambda: self._lease.trusted() and not loop.is_over(),
             queues=self._queues,
             start=self.start_run,
-            claim_failed=self._claim_failed,
+            audit=self._compare,
         )
         self.audit = Audit(
             provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
@@ -244,7 +244,7 @@ class Engine:
             self.runner.start(claimed, definition)
         except Exception as error:  # noqa: BLE001  the claim is committed: somebody runs it, if not this process
             emit("start_failed", workflow=claimed.lease.workflow_id, error=repr(error))
-            self._claim_failed()
+            self._compare()
 
     def warn_of_stranded(self) -> None:
         """Say in one line which unfinished runs only another version of their code may continue."""
@@ -394,7 +394,7 @@ class Engine:
     def _slot_freed(self) -> None:
         self.claimer.slot_freed()
 
-    def _claim_failed(self) -> None:
+    def _compare(self) -> None:
         self.audit.wake()
 
     def _sweep_request(self) -> SweepRequest:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
@@ -160,6 +160,13 @@ class Runner:
         except BaseException:
             self._end(execution, None)
             raise
+
+    def note_shares(self, tokens: Iterable[str]) -> None:
+        """Take in that those claims hold shares of their queue's budget, which their runs have to end."""
+        for token in tokens:
+            execution = self._executions.get(token)
+            if execution is not None and not execution.run.lease.has_grant:
+                execution.run.lease = replace(execution.run.lease, has_grant=True)
 
     def running(self) -> list[Execution]:
         """Return what runs now."""

@@ -144,9 +144,15 @@ class QueueRow:
     @property
     def has_budget(self) -> bool:
         """Tell whether a claim from this queue has to count what others took from it."""
-        limits = (self.global_concurrency, self.rate_limit)
-        of_partitions = (self.partition_concurrency, self.partition_worker_concurrency, self.partition_rate_limit)
-        return any(limit is not None for limit in (*limits, *(of_partitions if self.partition_queue else ())))
+        return self.has_partition_budget or any(
+            limit is not None for limit in (self.global_concurrency, self.rate_limit)
+        )
+
+    @property
+    def has_partition_budget(self) -> bool:
+        """Tell whether it has to count for each partition by itself."""
+        limits = (self.partition_concurrency, self.partition_worker_concurrency, self.partition_rate_limit)
+        return self.partition_queue and any(limit is not None for limit in limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,10 +46,7 @@ class Budget:
             limit, left(queue.worker_concurrency, want.running), left(queue.global_concurrency, runs), want.limit
         )
         self.whole = Allowance(room, left(queue.rate_limit, starts))
-        self.is_partitioned = queue.partition_queue and any(
-            bound is not None
-            for bound in (queue.partition_concurrency, queue.partition_worker_concurrency, queue.partition_rate_limit)
-        )
+        self.is_partitioned = queue.has_partition_budget
         self._parts: dict[str | None, Allowance] = {}
         self._is_held_back = False
 

@@ -287,6 +287,24 @@ def test_keys_mean_nothing_on_a_queue_without_partitions(provider: StateProvider
 
 
 @pytest.mark.covers(90)
+@pytest.mark.parametrize("first", [{}, {"global_concurrency": 9}], ids=["unlimited", "limited"])
+def test_what_runs_already_counts_in_a_new_budget(provider: StateProvider, first: dict[str, Any]) -> None:
+    limit(provider, partition_queue=True, **first)
+    for key in ("a", "a", "b"):
+        fill(provider, 1, partition_key=key)
+    running = take(provider)
+    waiting = [*fill(provider, 1, partition_key="a"), *fill(provider, 1, partition_key="b")]
+
+    limit(provider, partition_queue=True, partition_concurrency=2, rate_limit=5, rate_period_seconds=LONG_SECONDS)
+
+    assert ids(take(provider, by="second")) == waiting[1:]
+    assert sorted(provider.open_grants("first")) == sorted(claimed.lease.token for claimed in running)
+    commit(provider, EndGrants((running[0].lease.token,)))
+    fill(provider, 1, partition_key="b")
+    assert ids(take(provider, by="second")) == waiting[:1]
+
+
+@pytest.mark.covers(90)
 def test_a_changed_limit_counts_at_the_next_claim(provider: StateProvider) -> None:
     limit(provider, global_concurrency=1)
     queued = fill(provider, 6)

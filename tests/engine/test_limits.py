@@ -161,6 +161,26 @@ def test_a_changed_limit_needs_no_restart(stage: Stage, gauge: Gauge) -> None:
 
 
 @pytest.mark.covers(90)
+def test_what_ran_before_the_first_limit_makes_room_when_it_ends(stage: Stage, gauge: Gauge) -> None:
+    def visit(ctx: SyncDurableContext) -> None:
+        ctx.step("visit", gauge.visit)
+
+    engine = launch(stage, visit, queues=[WorkflowQueue("mail")], audit_seconds=60.0)
+    engine.enqueue_many("mail", "visit", [()] * 2)
+    eventually(lambda: gauge.now == 2)
+
+    engine.set_queue("mail", global_concurrency=2)
+    handles = engine.enqueue_many("mail", "visit", [()] * 6)
+    wait_for_rounds(stage, engine)
+    assert gauge.peak == 2
+    gauge.open()
+
+    for handle in handles:
+        handle.get_result(PATIENCE)
+    assert gauge.peak == 2
+
+
+@pytest.mark.covers(90)
 def test_a_paused_queue_goes_on_when_it_is_resumed(stage: Stage) -> None:
     engine = launch(stage, double, queues=[WorkflowQueue("mail")], idle_poll_seconds=60.0, sweep_seconds=60.0)
     engine.pause_queue("mail")

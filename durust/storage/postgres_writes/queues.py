@@ -32,7 +32,7 @@ def store_queues(writes: Sequence[StoreQueue]) -> Params:
     }
 
 
-def queue_names(writes: Sequence[PauseQueue | DeleteQueue]) -> Params:
+def queue_names(writes: Sequence[StoreQueue | PauseQueue | DeleteQueue]) -> Params:
     """Return the names of queues."""
     return {"names": texts(write.name for write in writes)}
 
@@ -59,7 +59,13 @@ def _named(found: Group, results: Results) -> Answers:
 
 
 KINDS: Mapping[type, Kind] = {
-    StoreQueue: Kind(calls=lambda writes: [Call(SQL.store_queues, store_queues(_standing(writes)))], read=all_recorded),
+    StoreQueue: Kind(
+        calls=lambda writes: [
+            Call(SQL.store_queues, store_queues(_standing(writes))),
+            Call(SQL.grant_running, queue_names(writes)),
+        ],
+        read=all_recorded,
+    ),
     PauseQueue: Kind(key=lambda write: write.name, calls=_pauses, read=_named),
     DeleteQueue: Kind(
         key=lambda write: write.name, calls=lambda writes: [Call(SQL.delete_queues, queue_names(writes))], read=_named

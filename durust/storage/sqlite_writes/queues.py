@@ -25,6 +25,7 @@ def store_queue(transaction: Transaction, write: StoreQueue) -> Outcome:
         "keeps": write.keeps,
     }
     transaction.change(SQL.store_queues, values)
+    transaction.change(SQL.grant_running, {"name": write.name})
     return Recorded()
 
 

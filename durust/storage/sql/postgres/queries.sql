@@ -150,6 +150,27 @@ select i.name, i.worker, i.concurrency, i.rate, i.period, i.is_prioritized, i.is
        application_name = excluded.application_name,
        updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint
 
+-- name: grant_running
+-- Behind the definitions: what runs already takes its share of a budget that is new, and the one who runs it hears of that
+-- by the audit. Where it has a share only the partition may be new. A claim that is under way right now is not seen.
+insert into durust.grants as g (workflow_id, token, queue, partition, executor_id, granted_at, is_start)
+select w.workflow_uuid, w.owner_xid, w.queue_name,
+       case when d.partition_queue and coalesce(
+                d.partition_concurrency, d.partition_worker_concurrency, d.partition_rate_limit_max) is not null
+            then w.queue_partition_key end,
+       w.executor_id, coalesce(w.started_at_epoch_ms, w.updated_at), not w.rate_limited
+  from dbos.queues d
+  join dbos.workflow_status w on w.queue_name = d.name and w.status = 'PENDING'
+  join durust.executors e on e.executor_id = w.executor_id
+ where d.name = any(%(names)s::text[]) and w.owner_xid is not null
+   and (coalesce(d.concurrency, d.rate_limit_max) is not null
+        or (d.partition_queue and coalesce(
+                d.partition_concurrency, d.partition_worker_concurrency, d.partition_rate_limit_max) is not null))
+ order by w.owner_xid
+    on conflict (token) do update
+   set partition = excluded.partition
+ where g.ended_at is null and g.partition is distinct from excluded.partition
+
 -- name: pause_queues
 -- A queue that is paused twice was paused at the first time.
 insert into durust.paused_queues (name, paused_at)
