@@ -28,7 +28,7 @@ from durust.engine.watcher import Watcher
 from durust.errors import ProviderUnavailable, QueueNotFound
 from durust.model.claims import Claimed
 from durust.model.filters import LIST_LIMIT_DEFAULT, ExecutorQuery, ListFilter, Scope, SweepRequest
-from durust.model.message_writes import ReceiveMessage, RecordSend
+from durust.model.message_writes import ReceiveMessage, RecordSend, SendMessages
 from durust.model.publications import Publication
 from durust.model.queues import QueueDefinition
 from durust.model.records import QueueRow
@@ -335,14 +335,15 @@ class Engine:
         hints: set[Hint] = set()
         steps = 0
         for write, outcome in zip(writes, outcomes, strict=True):
+            if isinstance(write, RecordStep) and isinstance(outcome, Recorded):
+                # Nearly every write is one of these, and nobody waits for it.
+                steps += 1
+                continue
             if not isinstance(outcome, Recorded | CalledOff):
                 continue
-            if isinstance(write, RecordStep | RecordSleep | ReceiveMessage):
-                # Nobody waits for these.
-                steps += 1
-            if isinstance(write, RecordStep | RecordSleep):
-                continue
-            steps += isinstance(write, Publication | RecordSend)
+            steps += isinstance(write, RecordSleep | ReceiveMessage | Publication | RecordSend)
+            if isinstance(write, RecordSend | SendMessages):
+                self.watcher.sent(write.letters)
             hints.update(hints_of(write, outcome))
             if isinstance(write, EndGrants):
                 # Its slot was given back before this.

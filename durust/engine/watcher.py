@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future
 
 from durust import clock
 from durust.engine.service import Seconds, Service
 from durust.errors import ProviderUnavailable
-from durust.model.waits import RESULT, Awaited, Ending, Found
+from durust.model.message_writes import Letter
+from durust.model.waits import MESSAGE, RESULT, Awaited, Ending, Found
 from durust.model.writes import FinishWorkflow
 from durust.storage.provider import Hint, StateProvider
 
 # The first look after somebody began to wait; each further one waits twice as long, up to the idle poll.
 FIRST_LOOK_SECONDS = 0.005
-# A look is followed by a rest of this many times its length, so that all looks take a quarter of one connection at
-# most, and by one of a millisecond at least, in which the hints of one batch of writes gather.
+# A look that was asked for is followed by a rest of this many times its length, so that such looks take a quarter of
+# one connection at most, and by one of a millisecond at least, in which the hints of one batch of writes gather.
 REST_FACTOR = 3
 REST_SECONDS_MIN = 0.001
 # One query asks for this many things at most.
@@ -34,6 +36,8 @@ class Watcher(Service):
         """By kind and what a hint of it names."""
         self._soon: set[Awaited] = set()
         """What a hint has named since the last look, or nobody has looked for yet."""
+        self._is_asked = False
+        """Whether a hint, or somebody who began to wait, has asked for a look since the last one."""
         self._pace = FIRST_LOOK_SECONDS
         self._all_at = 0.0
         """When all that is waited for is looked for again."""
@@ -50,7 +54,7 @@ class Watcher(Service):
             self._by_key.setdefault(_key_of(awaited), set()).add(awaited)
             self._soon.add(awaited)
             self._hasten()
-        self.wake()
+        self._ask()
         return future
 
     def abandon(self, awaited: Awaited, future: Future[Found]) -> None:
@@ -78,7 +82,14 @@ class Watcher(Service):
             self._hasten()
         else:
             return
-        self.wake()
+        self._ask()
+
+    def sent(self, letters: Iterable[Letter]) -> None:
+        """Take in messages that this process has sent; whoever waits for one finds out by receiving it."""
+        for letter in letters:
+            awaited = Awaited(MESSAGE, letter.destination_id, letter.topic)
+            if awaited in self._awaited:
+                self._settle(awaited, found=True)
 
     def finished(self, write: FinishWorkflow) -> None:
         """Take in the end of a workflow that ran in this process."""
@@ -90,6 +101,7 @@ class Watcher(Service):
         """Ask once, for what was named since the last time, or for all that is waited for."""
         begun = clock.monotonic()
         with self._mutex:
+            is_asked, self._is_asked = self._is_asked, False
             soon, self._soon = self._soon, set()
             is_full = not soon or begun >= self._all_at
             asked = list(self._awaited if is_full else soon)
@@ -100,10 +112,11 @@ class Watcher(Service):
             self._pace = min(self._pace * 2, self._slowest)
         for start in range(0, len(asked), IDS_MAX):
             self._look(asked[start : start + IDS_MAX])
-        took = clock.monotonic() - begun
-        # A hint must not cut this rest short, or a stream of writes would keep the database busy with questions.
-        rest = max(REST_SECONDS_MIN, took * REST_FACTOR)
-        clock.pause(rest)
+        if is_asked:
+            took = clock.monotonic() - begun
+            # A hint must not cut this rest short, or a stream of writes would keep the database busy with questions.
+            # Looks that nobody asked for become rare by themselves, and the first hint behind one is heard at once.
+            clock.pause(max(REST_SECONDS_MIN, took * REST_FACTOR))
         return 0.0 if self._soon else max(0.0, self._all_at - clock.monotonic())
 
     def stop(self) -> None:
@@ -134,6 +147,10 @@ class Watcher(Service):
             self._forget(awaited)
         for future in futures:
             _complete(future, found)
+
+    def _ask(self) -> None:
+        self._is_asked = True
+        self.wake()
 
     def _hasten(self) -> None:
         self._pace = FIRST_LOOK_SECONDS

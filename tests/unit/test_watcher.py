@@ -11,9 +11,10 @@ from durust import clock
 from durust.engine import watcher as watcher_module
 from durust.engine.watcher import FIRST_LOOK_SECONDS, REST_SECONDS_MIN, Watcher
 from durust.errors import ProviderUnavailable
+from durust.model.message_writes import Letter
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.waits import RESULT, Awaited, Ending, Gone
+from durust.model.waits import MESSAGE, RESULT, Awaited, Ending, Gone
 from durust.storage.memory import InMemoryProvider
 from durust.storage.provider import Hint
 from tests.conformance.builders import commit, finish, make_enqueued, make_started
@@ -200,6 +201,34 @@ def test_looks_become_rare(idle: Watcher, line: Line) -> None:
 
     assert pauses == sorted(pauses)
     assert 0.1 < pauses[-1] < FIRST_LOOK_SECONDS * 64
+
+
+def test_a_message_of_this_process_is_there_at_once(idle: Watcher, line: Line) -> None:
+    futures = [idle.watch(Awaited(MESSAGE, "receiver", "topic")) for _ in range(2)]
+    other = idle.watch(Awaited(MESSAGE, "receiver", "other"))
+
+    idle.sent([Letter("id", "receiver", "topic", "1", "portable_json")])
+
+    assert [future.result(0) for future in futures] == [True] * 2
+    assert not other.done()
+    assert line.calls["values"] == 0
+
+
+def test_a_hint_is_heard_at_once_after_a_look_that_nobody_asked_for(
+    idle: Watcher, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(clock, "pause", rests.append)
+    idle.watch(end_of(make_enqueued(line.behind)))
+
+    idle.run_once()
+    assert len(rests) == 1
+    idle.run_once()
+    assert len(rests) == 1
+    idle.hint(Hint("workflow"))
+    idle.run_once()
+    assert len(rests) == 2
+    assert line.calls["values"] == 3
 
 
 @pytest.mark.covers(197)
