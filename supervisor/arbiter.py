@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from durust import clock
@@ -15,13 +14,15 @@ from durust.model.filters import Scope
 from durust.storage.provider import Hint, StateProvider
 from durust.supervisor import plan as plans
 from durust.supervisor.child import Child
+from durust.supervisor.chronicle import Chronicle, count
 from durust.supervisor.config import Config
 from durust.supervisor.database import Database
 from durust.supervisor.ear import open_ear
 from durust.supervisor.exits import describe
-from durust.supervisor.facts import Away, Back, HandedBack, Heard, Lost, News, Orphaned, TookOver
+from durust.supervisor.facts import Heard, Lost
+from durust.supervisor.member import Member
 from durust.supervisor.pidfile import cluster_of
-from durust.supervisor.plan import Death, Living, Past, State, Wanted
+from durust.supervisor.plan import Living, State, Wanted
 from durust.supervisor.signals import Signals
 from durust.supervisor.vitals import Page
 from durust.supervisor.wire import (
@@ -34,12 +35,10 @@ from durust.supervisor.wire import (
     AskStatus,
     Brief,
     Declined,
-    Drain,
     Failed,
     Letter,
     Loaded,
     Status,
-    WorkerStatus,
 )
 
 # The loop looks at its workers this often when nothing happens: what only the page tells is seen this late.
@@ -50,21 +49,8 @@ LOOK_SECONDS_MIN = 0.1
 LOOK_SECONDS_MAX = 1.0
 # How long the last release may take at the end; what it did not do is done by others when the leases end.
 RELEASE_SECONDS = 2.0
-# Deaths per worker that are remembered, more than the backoff counts.
-DEATHS_PER_WORKER = 20
 # A drain tells how far it is this often.
 TELL_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Member:
-    """One worker: its process, what is known of it, and what it said."""
-
-    child: Child
-    executor_id: str
-    living: Living
-    progress: int = 0
-    line: str = ""
 
 
 class Arbiter:
@@ -80,12 +66,10 @@ class Arbiter:
             hang_seconds=config.hang_seconds,
             lease_seconds=settings.lease_seconds,
         )
-        self._past = Past()
-        self._deaths: deque[Death] = deque(maxlen=DEATHS_PER_WORKER * config.workers)
+        self._chronicle = Chronicle(config.workers, say)
         self._members: dict[int, Member] = {}
-        self._names: dict[str, str] = {}
         self._code: int | None = None
-        self._died = self._handed_back = self._stops = 0
+        self._stops = 0
         self._looked_at = clock.monotonic()
         self._told_at = self._idle_since = 0.0
         # For as many as there may ever be, because each worker inherits it: a slot that nobody uses costs nothing.
@@ -145,10 +129,15 @@ class Arbiter:
             self._take_letter(letter)
         hints: list[Hint] = []
         for fact in self._database.facts():
-            if isinstance(fact, Heard):
-                hints.extend(fact.hints)
-            else:
-                self._take_fact(fact)
+            match fact:
+                case Heard():
+                    hints.extend(fact.hints)
+                case Lost(executor_ids):
+                    for member in self._members.values():
+                        if member.executor_id in executor_ids:
+                            member.living = replace(member.living, is_lost=True)
+                case _:
+                    self._chronicle.take(fact)
         if hints:
             self._ear.hint(hints)
 
@@ -168,7 +157,7 @@ class Arbiter:
         for report in member.child.lifeline.drain():
             match report:
                 case Loaded(app_name, names):
-                    self._past = replace(self._past, has_loaded=True)
+                    self._chronicle.loaded()
                     self._database.sweep(Scope(app_name, names))
                 case Failed(line, traceback):
                     member.line = line
@@ -204,35 +193,11 @@ class Arbiter:
             return
         self._say(f"{workers} worker{'s'[: workers != 1]} from now on, instead of {self._wanted.workers}")
         self._wanted = replace(self._wanted, workers=workers)
-        self._deaths = deque(self._deaths, maxlen=DEATHS_PER_WORKER * workers)
+        self._chronicle.scale(workers)
 
     def _recycle(self) -> None:
-        self._say(f"replacing {_count(len(self._members), 'worker')}, some at a time")
+        self._say(f"replacing {count(len(self._members), 'worker')}, some at a time")
         self._wanted = replace(self._wanted, recycle_since=clock.monotonic())
-
-    def _take_fact(self, fact: News) -> None:
-        match fact:
-            case Lost(executor_ids):
-                for member in self._members.values():
-                    if member.executor_id in executor_ids:
-                        member.living = replace(member.living, is_lost=True)
-            case HandedBack(executor_id, workflows):
-                name = self._names.pop(executor_id, executor_id)
-                self._handed_back += workflows
-                if workflows:
-                    self._say(f"{name}: {_count(workflows, 'workflow')} handed back")
-            case TookOver(executors, workflows):
-                self._say(f"took over {_count(workflows, 'workflow')} of {_count(executors, 'dead executor')}")
-            case Orphaned(workflows):
-                self._say(f"found {_count(workflows, 'workflow')} that a dead executor still held: queued again")
-            case Away(reason):
-                self._past = replace(self._past, is_database_away=True)
-                self._say(f"the database does not answer ({' '.join(reason.split())}); work goes on when it does")
-            case Back():
-                self._past = replace(self._past, is_database_away=False)
-                self._say("the database answers again")
-            case _:
-                assert_never(fact)
 
     def _status(self, offset: int) -> Status:
         members = sorted(self._members.items())
@@ -242,11 +207,11 @@ class Arbiter:
             pid=os.getpid(),
             state=self._state(),
             workers=self._wanted.workers,
-            deaths=self._died,
-            handed_back=self._handed_back,
+            deaths=self._chronicle.died,
+            handed_back=self._chronicle.handed_back,
             dropped=self._ear.dropped,
-            is_database_away=self._past.is_database_away,
-            rows=tuple(self._worker_status(index, member) for index, member in page),
+            is_database_away=self._chronicle.past.is_database_away,
+            rows=tuple(member.status(self._page.counts(index)) for index, member in page),
             more=offset + len(page) < len(members),
         )
 
@@ -254,21 +219,6 @@ class Arbiter:
         if self._wanted.drain_since is not None:
             return "DRAINING"
         return "RUNNING" if self._wanted.recycle_since is None else "RECYCLING"
-
-    def _worker_status(self, index: int, member: Member) -> WorkerStatus:
-        counts, living = self._page.counts(index), member.living
-        return WorkerStatus(
-            index=index,
-            executor_id=member.executor_id,
-            pid=living.pid,
-            state="STOPPED" if living.is_stopped else living.state,
-            running=counts.running,
-            done=counts.done,
-            failed=counts.failed,
-            steps=counts.steps,
-            up_seconds=round(clock.monotonic() - living.spawned_at, 1),
-            silent_seconds=round(living.silent_seconds, 1),
-        )
 
     # Reap
 
@@ -279,37 +229,11 @@ class Arbiter:
                 self._take_reports(member)
                 member.child.close()
                 del self._members[index]
-                self._bury(member, returncode, now)
-
-    def _bury(self, member: Member, returncode: int, now: float) -> None:
-        living = member.living
-        how = describe(returncode)
-        name = f"worker {living.index} (pid {living.pid})"
-        self._names[member.executor_id] = name
-        # Also after an orderly end: it may not have got as far as saying that it is dead, and repeating it is harmless.
-        self._database.retire(member.executor_id, how)
-        if self._wanted.drain_since is not None:
-            if returncode != 0 and living.killed_at is None and self._code is None:
-                self._say(f"{name} {how}")
-            return
-        if living.asked_at is not None:
-            # It is not held against the next one, which may start at once.
-            self._say(f"{name} {how}, as it was asked to" if returncode == 0 else f"{name} {how}")
-            return
-        self._died += 1
-        lived_seconds = now - living.spawned_at
-        self._remember(
-            Death(index=living.index, at=now, lived_seconds=lived_seconds, returncode=returncode, line=member.line)
-        )
-        if plans.give_up(self._wanted, self._past) is None:
-            wait = plans.spawn_at(living.index, self._past) - now
-            then = f"; the next one starts in {wait:.1f} s" if 0 < wait < float("inf") else ""
-            said = f": {member.line}" if member.line else ""
-            self._say(f"{name} {how} after {lived_seconds:.1f} s{said}{then}")
-
-    def _remember(self, death: Death) -> None:
-        self._deaths.append(death)
-        self._past = replace(self._past, deaths=tuple(self._deaths))
+                # Also after an orderly end: it may not have got as far as saying that it is dead, and repeating it is
+                # harmless.
+                self._database.retire(member.executor_id, describe(returncode))
+                is_hopeless = self._code is not None
+                self._chronicle.ended(member, returncode, self._wanted, now, is_hopeless=is_hopeless)
 
     # Look
 
@@ -319,19 +243,8 @@ class Arbiter:
         elapsed = min(now - self._looked_at, LOOK_SECONDS_MAX)
         self._looked_at = now
         for index, member in self._members.items():
-            counts = self._page.counts(index)
-            stands_still = counts.progress == member.progress
-            member.progress = counts.progress
-            if counts.state is State.LIVE and member.living.state is not State.LIVE:
-                self._say(f"worker {index} (pid {member.living.pid}) is up")
-                self._past = replace(self._past, has_come_up=True)
-            member.living = replace(
-                member.living,
-                state=counts.state,
-                silent_seconds=member.living.silent_seconds + elapsed if stands_still else 0.0,
-                is_mute=counts.progress == 0,
-                is_stopped=member.child.is_stopped(),
-            )
+            if member.look(self._page.counts(index), elapsed):
+                self._chronicle.came_up(member)
 
     # Act
 
@@ -339,24 +252,23 @@ class Arbiter:
         if self._is_recycled():
             self._say("all workers are new")
             self._wanted = replace(self._wanted, recycle_since=None)
-        for action in plans.plan(self._wanted, self._living(), self._past, now):
+        for action in plans.plan(self._wanted, self._living(), self._chronicle.past, now):
             match action:
                 case plans.Spawn(index):
                     self._spawn(index, now)
                 case plans.Ask(index, quick, by_signal):
-                    self._ask(self._members[index], quick=quick, by_signal=by_signal, now=now)
+                    seconds = 0.0 if quick else self._wanted.drain_seconds
+                    self._members[index].ask(self._ear, seconds, quick=quick, by_signal=by_signal, now=now)
                 case plans.Stacks(index):
                     member = self._members[index]
-                    self._say(f"worker {index} (pid {member.living.pid}) shows no progress; its stacks:")
-                    member.child.send(signal.SIGUSR1)
-                    member.living = replace(member.living, stacks_at=now)
+                    self._say(f"{member.name} shows no progress; its stacks:")
+                    member.show_stacks(now)
                 case plans.Kill(index, why):
                     member = self._members[index]
                     if self._code is None:
                         # The line that gave everything up says enough.
-                        self._say(f"worker {index} (pid {member.living.pid}) is killed: {why}")
-                    member.child.kill()
-                    member.living = replace(member.living, killed_at=now)
+                        self._say(f"{member.name} is killed: {why}")
+                    member.kill(now)
                 case plans.GiveUp(code, line):
                     self._say(line)
                     self._code = code
@@ -396,23 +308,10 @@ class Arbiter:
             child = Child.spawn(brief, self._page.fd)
         except OSError as error:
             # The machine is short of processes or memory; the other workers go on, and this one is tried again.
-            self._say(f"worker {index} cannot start: {error}")
-            self._remember(Death(index=index, at=now, lived_seconds=0.0, returncode=1, line=str(error)))
+            self._chronicle.did_not_start(index, error, now)
             return
         living = Living(index=index, pid=child.pid, state=State.STARTING, spawned_at=now)
         self._members[index] = Member(child, executor_id, living)
-
-    def _ask(self, member: Member, *, quick: bool, by_signal: bool, now: float) -> None:
-        seconds = 0.0 if quick else self._wanted.drain_seconds
-        heard = not by_signal and self._ear.say(member.executor_id, Drain(seconds))
-        if not heard:
-            member.child.send(signal.SIGINT if quick else signal.SIGTERM)
-        member.living = replace(
-            member.living,
-            asked_at=now,
-            is_asked_by_signal=member.living.is_asked_by_signal or not heard,
-            is_asked_quick=quick,
-        )
 
     def _finish(self, now: float) -> int | None:
         self._idle_since = self._idle_since or now
@@ -446,7 +345,3 @@ def hear_signals() -> Signals:
 def stops_asked(signals: Signals) -> int:
     """Return how often a signal has asked for the end."""
     return signals.counts[signal.SIGTERM] + signals.counts[signal.SIGINT]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
