@@ -132,8 +132,9 @@ def url(request: pytest.FixtureRequest, make_migrated: MakeMigrated) -> str:
 
 @pytest.fixture
 def provider(url: str) -> Iterator[StateProvider]:
-    """Return a provider on a migrated database, closed after the test."""
+    """Return a provider on a migrated database, closed after the test; where `url` is an empty one it is migrated."""
     with closing(open_provider(url)) as opened:
+        opened.migrate()
         yield opened
 
 
