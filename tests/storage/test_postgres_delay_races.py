@@ -45,7 +45,7 @@ def test_a_row_that_falls_due_meanwhile_is_not_delayed_again(
     sweeper.do("begin")
     sweeper.do(SQL.queue_due.sql, {"app": APP, "names": columns.texts([NAME]), "limit": 10, "internal": "internal"})
 
-    sql = cut(SQL.set_delays.sql, "and w.status = 'DELAYED'\n", "\n") if is_cut else SQL.set_delays.sql
+    sql = cut(SQL.set_delays.sql, "and coalesce(w.status, '') = 'DELAYED'\n", "\n") if is_cut else SQL.set_delays.sql
     caller.do("begin")
     locked = caller.start(SQL.lock_delayed.sql, DELAY)
     race.until_waiting(caller)
