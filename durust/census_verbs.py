@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from durust.model.counts import CountQuery, StepCount, StepQuery, WorkflowCount
-from durust.model.filters import LIST_LIMIT_DEFAULT, ListFilter
+from durust.model.filters import LIST_LIMIT_DEFAULT, ListFilter, filter_of
 from durust.model.retry import duration_seconds
 from durust.verbs import Verbs
 
@@ -31,7 +31,7 @@ class CensusVerbs(Verbs):
         """
         footing = self._footing("count_workflows")
         bucket_ms = None if bucket is None else round(duration_seconds("bucket", bucket) * 1000)
-        return footing.provider.counts(CountQuery(query or ListFilter(scope=footing.scope()), by, bucket_ms))  # type: ignore[arg-type]  # one name is made a tuple
+        return footing.provider.counts(CountQuery(filter_of(query, footing.scope), by, bucket_ms))  # type: ignore[arg-type]  # one name is made a tuple
 
     def count_steps(
         self,

@@ -13,7 +13,7 @@ from durust.errors import InvalidArgument, WorkflowNotFound
 from durust.explaining import account_of
 from durust.handle import WorkflowHandle
 from durust.model.criteria import check_count
-from durust.model.filters import ListFilter
+from durust.model.filters import ListFilter, filter_of
 from durust.model.names import check_name
 from durust.model.reasons import Reason
 from durust.model.records import Checkpoint, WorkflowRow
@@ -44,7 +44,7 @@ class LookupVerbs(Verbs):
         Rows that name no application belong to whoever has registered their workflow.
         """
         footing = self._footing("list_workflows")
-        return footing.provider.workflows(query or ListFilter(scope=footing.scope()))
+        return footing.provider.workflows(filter_of(query, footing.scope))
 
     def list_steps(
         self, workflow_id: str, *, limit: int | None = None, offset: int = 0, newest_first: bool = False

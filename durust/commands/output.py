@@ -19,6 +19,8 @@ Document = Mapping[str, object]
 
 # On a narrow terminal no column is folded below this: a state's name, or a date.
 CELLS_WHOLE = 10
+# Between two columns of a table.
+GAP = 2
 # Of the colours that any terminal has; what a state's name says already.
 _STYLES = {
     "SUCCESS": "green",
@@ -104,18 +106,23 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def table_of(rows: Sequence[Document], columns: Sequence[str], id_column: str = "") -> Table:
-    """Return rows as a table of some of their keys; numbers stand on the right, and an id in one piece."""
+    """Return rows as a table of some of their keys; numbers stand on the right, an id in one piece if there is room."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    values = {column: [row[column] for row in rows if row[column] is not None] for column in columns}
+    widest = {column: max((cell(value).cell_len for value in values[column]), default=0) for column in columns}
+    least = {column: min(max(widest[column], len(column)), CELLS_WHOLE) for column in columns}
+    # Where that leaves no room for the others it is broken like them: a part that is cut off is nowhere to be read.
+    is_whole = (
+        widest.get(id_column, 0) + sum(least.values()) - least.get(id_column, 0) + GAP * len(columns) <= Console().width
+    )
     for column in columns:
-        values = [row[column] for row in rows if row[column] is not None]
-        is_number = bool(values) and all(type(value) in {int, float} for value in values)
-        widest = max((cell(value).cell_len for value in values), default=0)
+        is_number = bool(values[column]) and all(type(value) in {int, float} for value in values[column])
         table.add_column(
             column.replace("_", " "),
             justify="right" if is_number else "left",
             overflow="fold",
-            no_wrap=is_number or column == id_column,
-            min_width=min(widest, CELLS_WHOLE),
+            no_wrap=is_number or (column == id_column and is_whole),
+            min_width=min(widest[column], CELLS_WHOLE),
         )
     for row in rows:
         table.add_row(*(cell(row[column]) for column in columns))

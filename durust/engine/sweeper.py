@@ -52,7 +52,10 @@ class Sweeper(Service):
         if swept.orphans:
             emit("orphans_released", count=swept.orphans)
         if swept.reaped:
-            emit("reaped", executors=",".join(swept.reaped), released=swept.released)
+            # Who died without any work in hand is nothing that somebody has to see.
+            emit(
+                "reaped" if swept.released else "reaped_idle", executors=",".join(swept.reaped), released=swept.released
+            )
         if swept.timed_out:
             emit("timed_out", count=swept.timed_out)
         self._swept(swept)

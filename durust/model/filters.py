@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -161,6 +161,15 @@ WINDOWS = ("created", "started", "completed", "deadline")
 # A filter is made for each result that is asked for, so the names are put together once.
 _ENDS = {window: (f"{window}_from", f"{window}_before") for window in WINDOWS}
 _INSTANTS = tuple(name for ends in _ENDS.values() for name in ends)
+
+
+def filter_of(query: Any, scope: Callable[[], Scope]) -> ListFilter:
+    """Return the filter that a caller gave, or without one that of all rows in scope. Raises `InvalidArgument`."""
+    if query is None:
+        return ListFilter(scope=scope())
+    if not isinstance(query, ListFilter):
+        raise InvalidArgument("query", query, "must be a ListFilter, as in ListFilter(names='checkout')")
+    return query
 
 
 @dataclass(frozen=True, slots=True)

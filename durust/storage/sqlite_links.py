@@ -78,6 +78,10 @@ def fault_of(name: str, error: Exception) -> Exception:
         return DurustError(f"{name}: {error}")
     if primary == sqlite3.SQLITE_CANTOPEN:
         return Lost(f"{error}; its folder has to be there and to be writable")
+    if primary == sqlite3.SQLITE_FULL:
+        return Lost(f"{error}; make room where it stands")
+    if primary == sqlite3.SQLITE_READONLY:
+        return Lost(f"{error}; its file and its folder have to be writable")
     # The file, the disk or the connection.
     return Lost(str(error))
 

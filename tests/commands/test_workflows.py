@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,17 @@ def test_a_narrow_terminal_shows_ids_in_one_piece(durust: Durust, provider: Stat
     assert f"\n{made}  {NAME}" in shown
     assert "  ENQUEUED  " in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_an_id_that_leaves_no_room_for_the_rest_is_broken_and_not_cut_off(
+    durust: Durust, provider: StateProvider
+) -> None:
+    make_enqueued(provider, "an-id-of-its-own-kind-" * 4, queue="mail")
+
+    shown = durust("workflow", "list", "-o", "table", env={"COLUMNS": "80"}).stdout
+
+    assert "".join(re.findall(r"^\S+", shown, re.MULTILINE)).count("kind") == 4
+    assert "mail" in shown
 
 
 def test_one_workflow_is_shown_with_its_values_and_its_steps(answer: Answer, provider: StateProvider) -> None:

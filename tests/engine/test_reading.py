@@ -143,3 +143,12 @@ def test_an_engine_and_a_client_count_workflows_and_steps(stage: Stage, paint: P
 def test_the_steps_of_nobody_are_not_found(stage: Stage) -> None:
     with pytest.raises(WorkflowNotFound, match=NOWHERE):
         stage.launch().list_steps(NOWHERE)
+
+
+@pytest.mark.parametrize("query", ["", "ship", {"names": "ship"}])
+def test_what_is_no_filter_is_refused(stage: Stage, query: Any) -> None:
+    engine = stage.launch()
+
+    for ask in (engine.list_workflows, engine.count_workflows):
+        with pytest.raises(InvalidArgument, match="must be a ListFilter"):
+            ask(query)

@@ -11,6 +11,7 @@ from durust.errors import ProviderMisuse
 from durust.model.filters import ListFilter
 from durust.storage import sqlite_files
 from durust.storage.sqlite import SqliteProvider
+from durust.storage.sqlite_links import fault_of
 from tests.conformance.builders import make_enqueued
 from tests.storage.opened import opened
 
@@ -121,3 +122,18 @@ def test_a_library_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.
 
     with pytest.raises(ProviderMisuse, match=r"3\.35\.0 or newer"):
         SqliteProvider(tmp_path / "durust.db").migrate()
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (sqlite3.SQLITE_FULL, "make room where it stands"),
+        (sqlite3.SQLITE_READONLY, "its file and its folder have to be writable"),
+        (sqlite3.SQLITE_CANTOPEN, "its folder has to be there and to be writable"),
+    ],
+)
+def test_a_file_that_cannot_be_written_names_the_remedy(code: int, remedy: str) -> None:
+    error = sqlite3.OperationalError("it failed")
+    error.sqlite_errorcode = code
+
+    assert str(fault_of("shop.db", error)) == f"it failed; {remedy}"

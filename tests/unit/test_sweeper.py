@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -68,3 +69,16 @@ def test_what_the_database_says_is_due_is_forgotten_with_the_next_round() -> Non
     provider.meanwhile = lambda: None
 
     assert sweeper.run_once() > 0.7 * CADENCE
+
+
+@pytest.mark.parametrize(("released", "is_seen"), [(0, False), (2, True)])
+def test_a_death_is_told_only_where_work_was_in_hand(
+    caplog: pytest.LogCaptureFixture, released: int, *, is_seen: bool
+) -> None:
+    provider = Sweeping()
+    provider.swept = Swept(reaped=("du:gone",), released=released)
+
+    with caplog.at_level(logging.WARNING, "durust"):
+        make_sweeper(provider).run_once()
+
+    assert ("du:gone" in caplog.text) is is_seen
