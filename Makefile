@@ -15,7 +15,7 @@ TEST_WORKERS ?= 2
 # A case of the crash matrix is one process at a time, and each of them waits for the disk now and then.
 CRASH_WORKERS ?= 3
 
-.PHONY: help demo test conformance lint types docs bench crash ci clean
+.PHONY: help demo test conformance lint types docs bench crash chaos ci clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -44,6 +44,9 @@ bench: $(READY) ## measure throughput and latency beside their ceilings
 
 crash: $(READY) ## kill a workflow at each boundary and count what ran twice
 	$(BIN)/python -m pytest -n $(CRASH_WORKERS) tests/crash
+
+chaos: $(READY) ## kill, stop and cut off processes and the server at random, and lose nothing; ARGS="--seconds 300 --seed 2"
+	$(BIN)/python scripts/chaos.py $(ARGS)
 
 ci: lint types test ## what has to pass before a change lands
 
