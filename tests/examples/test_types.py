@@ -53,6 +53,30 @@ def test_the_awaiting_view_is_typed_alike() -> None:
         asyncio.run(ask(engine.aio))
 
 
+@durust.workflow(name="types.parent")
+def parent(ctx: durust.SyncDurableContext, number: int) -> list[str]:
+    handles = [ctx.start_workflow(now, number), ctx.start_workflow(later, number)]
+    queued = ctx.enqueue("types", later, number, options=durust.WorkflowOptions())
+    called: list[Any] = [assert_type(now(number), Any), assert_type(later(number), Any)]
+    return [assert_type(handle, durust.SyncDurableHandle[str]).get_result() for handle in [*handles, queued]] + called
+
+
+@durust.workflow(name="types.awaiting_parent")
+async def awaiting_parent(ctx: durust.DurableContext, number: int) -> list[str]:
+    handles = [await ctx.start_workflow(now, number), await ctx.start_workflow(later, number)]
+    queued = await ctx.enqueue("types", now, number, options=durust.WorkflowOptions())
+    called: list[Any] = [assert_type(await now(number), Any), assert_type(await later(number), Any)]
+    return [assert_type(await handle, str) for handle in [*handles, queued]] + called
+
+
+def test_the_handle_of_a_child_is_typed_by_its_result() -> None:
+    # A direct call is awaited or not by the colour of its caller, which a type checker does not see.
+    durust.WorkflowQueue("types")
+    with durust.DurableEngine("memory://") as engine:
+        assert assert_type(engine.start(parent, 7), list[str]) == ["7"] * 5
+        assert assert_type(engine.start(awaiting_parent, 7), list[str]) == ["7"] * 5
+
+
 def test_arguments_that_do_not_fit_are_an_error_of_the_type_checker_too() -> None:
     text: Any = "seven"
     with durust.DurableEngine("memory://") as engine:
