@@ -16,6 +16,8 @@ from durust.errors import QueueNotFound
 from durust.model.filters import ListFilter
 from durust.model.status import Status
 
+# Who waits for ever is soon among the oldest.
+OLDEST_MAX = 1000
 COLUMNS = ("name", "paused", "global_concurrency", "worker_concurrency", "rate_limit", "rate_period_seconds")
 
 
@@ -41,7 +43,7 @@ def list_(desk: Desk, paused: bool | None, prefix: str, limit: int, output: str 
 @output_option
 @at_desk
 def show(desk: Desk, name: str, output: str | None) -> None:
-    """Show one queue: its limits, and how much of it waits and runs."""
+    """Show one queue: its limits, how much of it waits and runs, and what waits in vain for want of a partition key."""
     row = desk.client.get_queue(name)
     query = ListFilter(queues=name, is_queued=True, limit=len(Status))
     counts = {each.status: each.count for each in desk.client.count_workflows(query)}
@@ -52,8 +54,15 @@ def show(desk: Desk, name: str, output: str | None) -> None:
             "waiting": counts.get(Status.ENQUEUED, 0),
             "running": counts.get(Status.PENDING, 0),
             "delayed": counts.get(Status.DELAYED, 0),
+            "waiting_without_key": _without_key(desk, name) if row.has_partition_budget else 0,
         },
     )
+
+
+def _without_key(desk: Desk, name: str) -> int:
+    """Count who waits for ever, because such a queue takes only workflows with a partition key."""
+    query = ListFilter(queues=name, statuses=Status.ENQUEUED, limit=OLDEST_MAX)
+    return sum(row.partition_key is None for row in desk.client.list_workflows(query))
 
 
 @queue.command()

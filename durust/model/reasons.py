@@ -156,6 +156,10 @@ def _queued(facts: Facts) -> tuple[str, str]:
 def _limit(facts: Facts, queue: QueueRow) -> tuple[str, str] | None:
     """Return the limit that keeps the first of a queue, or of a partition, from being claimed."""
     row, standing = facts.row, facts.standing
+    if queue.has_partition_budget and row.partition_key is None:
+        # First, because it alone passes by nothing that others do.
+        remedy = "cancel it and enqueue it with one, or take the queue's limits by partition away"
+        return "no_partition_key", f"which takes only workflows with a partition key, and it has none; {remedy}"
     whole = standing.taken
     if _is_reached(queue.global_concurrency, whole.runs):
         return "global_limit", f"which runs its limit of {queue.global_concurrency} (global_concurrency)"
@@ -166,10 +170,8 @@ def _limit(facts: Facts, queue: QueueRow) -> tuple[str, str] | None:
     if all(_is_reached(queue.worker_concurrency, runs) for runs, _ in loads):
         each = f"of which each executor runs its limit of {queue.worker_concurrency} (worker_concurrency)"
         return "worker_limit", each
-    if not queue.partition_queue:
+    if not queue.has_partition_budget:
         return None
-    if row.partition_key is None:
-        return "no_partition_key", "which takes only workflows with a partition key, and it has none"
     part, which = standing.taken_of_partition, f"whose partition {row.partition_key!r} "
     if _is_reached(queue.partition_concurrency, part.runs):
         return "partition_limit", f"{which}runs its limit of {queue.partition_concurrency} (partition_concurrency)"

@@ -90,8 +90,19 @@ def test_a_queue_tells_how_much_of_it_waits_and_runs(answer: Answer, provider: S
 
     shown = answer("queue", "show", "mail")
 
-    assert list(shown) == [*QUEUE_KEYS, "waiting", "running", "delayed"]
+    assert list(shown) == [*QUEUE_KEYS, "waiting", "running", "delayed", "waiting_without_key"]
     assert (shown["waiting"], shown["running"], shown["delayed"]) == (2, 1, 1)
+
+
+def test_a_queue_tells_what_waits_in_vain_for_want_of_a_key(answer: Answer, provider: StateProvider) -> None:
+    with DurableClient(provider) as client:
+        client.set_queue("mail", partition_queue=True, partition_concurrency=1)
+    make_enqueued(provider, queue="mail")
+    make_enqueued(provider, queue="mail", partition_key="ada")
+
+    shown = answer("queue", "show", "mail")
+
+    assert (shown["waiting"], shown["waiting_without_key"]) == (2, 1)
 
 
 def test_a_queue_that_is_not_there_has_an_exit_code(durust: Durust, provider: StateProvider) -> None:

@@ -207,9 +207,17 @@ TABLE: list[tuple[Facts, str, str]] = [
         "is queued on queue 'mail', of which each executor runs its limit of 2 (worker_concurrency), behind 1 other",
     ),
     (
-        make_facts(queue={"partition_queue": True, "partition_concurrency": 1}),
+        make_facts({"taken": Taken(4)}, {"partition_queue": True, "partition_concurrency": 1, "global_concurrency": 4}),
         "no_partition_key",
-        "is queued on queue 'mail', which takes only workflows with a partition key, and it has none",
+        (
+            "is queued on queue 'mail', which takes only workflows with a partition key, and it has none; "
+            "cancel it and enqueue it with one, or take the queue's limits by partition away"
+        ),
+    ),
+    (
+        make_facts({"taken": Taken(4)}, {"partition_queue": True, "global_concurrency": 4}),
+        "global_limit",
+        "is queued on queue 'mail', which runs its limit of 4 (global_concurrency)",
     ),
     (
         make_facts(
