@@ -23,8 +23,6 @@ from durust.model.filters import ListFilter, PurgeRequest, Scope
 from durust.model.schedule_writes import FireTicks
 from durust.model.schedules import utc_text
 from durust.storage.opening import open_provider
-from durust.storage.postgres_transactions import PostgresTransaction
-from durust.storage.sqlite_transactions import SqliteSession, SqliteTransaction
 from tests.crash.ledger import Entry, Ledger
 from tests.crash.scenarios import TRANSACTIONS
 
@@ -99,6 +97,9 @@ def application(kind: str) -> durust.Datasource | None:
 
 def commit_apart() -> None:
     """Plant a bug: what a function wrote is committed first, and its record afterwards."""
+    # Here alone, as thousands of processes would load the library of a database that they do not use.
+    from durust.storage.postgres_transactions import PostgresTransaction
+    from durust.storage.sqlite_transactions import SqliteSession, SqliteTransaction
 
     def apart(record: Any) -> Any:
         def commit_and_record(self: Any, write: Any) -> Any:
@@ -106,7 +107,8 @@ def commit_apart() -> None:
             if isinstance(session, SqliteSession):
                 session.take_back()
                 session.commit_write()
-                session.begin_write()
+                # Past the session, which would not let a function that holds the lock wait for it.
+                session.connection.execute("begin immediate")
             else:
                 session.connection.lent_by = None
                 session.connection.commit()
