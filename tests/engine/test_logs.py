@@ -147,5 +147,5 @@ def test_a_step_that_runs_writes_though_history_goes_on_behind_it(
     gate.set()
     again.retrieve_workflow(handle.id).get_result(PATIENCE)
 
-    # The first execution's step was under way too.
-    assert texts(lines) == ["begun", "in the step", "in the step"]
+    # The first execution's step was under way too, and its thread ends when it likes.
+    eventually(lambda: texts(lines) == ["begun", "in the step", "in the step"])
