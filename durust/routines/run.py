@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import NoReturn
 
-from durust.errors import ProviderUnavailable, StepDiverged, Unwind
+from durust.errors import DurustError, ProviderUnavailable, StepDiverged, Unwind
 from durust.model.claims import Claimed
 from durust.model.records import Checkpoint, Lease
 from durust.model.roles import load_roles
@@ -152,6 +152,10 @@ class Run:
         emit("run_broken_off", workflow=self.workflow_id, error=repr(error))
         if isinstance(error, ProviderUnavailable):
             self.close(Verdict.HANDED_BACK)
+        elif type(error) is DurustError:
+            # The database says no for a reason that nobody foresaw, such as a right that was taken away. It is no fault
+            # of the run's, and would hit a handing back too: the audit does that, as often as it takes.
+            self.close(Verdict.FENCED)
         else:
             self.close(Verdict.FAILED, error)
         raise Unwind(type(error).__name__) from error

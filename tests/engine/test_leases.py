@@ -10,7 +10,7 @@ import pytest
 
 from durust import DurableContext, DurustError, Status, SyncDurableContext, WorkflowCancelled, WorkflowQueue, clock
 from durust.model.filters import ClaimRequest, ExecutorQuery, QueueWant, Scope
-from durust.model.writes import INTERNAL_QUEUE
+from durust.model.writes import INTERNAL_QUEUE, FinishWorkflow, ParkWorkflow, RecordStep, Write
 from durust.telemetry import counters
 from tests.conformance.builders import ANY_STATE, start
 from tests.conformance.conftest import Rewrite
@@ -201,20 +201,24 @@ def test_rows_stranded_under_a_living_executor_are_handed_back(stage: Stage, pai
     assert bodies == ["ran"]
 
 
-def test_a_run_that_the_database_does_not_let_park_goes_on_later(stage: Stage, paint: Paint) -> None:
+@pytest.mark.parametrize("refused", [RecordStep, ParkWorkflow, FinishWorkflow])
+def test_a_run_whose_write_the_database_refuses_for_no_fault_of_its_own_goes_on_later(
+    stage: Stage, paint: Paint, refused: type[Write]
+) -> None:
     @paint
     def work(ctx: Any) -> Any:
+        done = yield ctx.step("work", lambda: "done")
         yield ctx.sleep(1.0)
-        return "done"
+        return done
 
     engine = stage.launch(work)
     line = stage.line_of(engine)
-    line.refusal = DurustError("permission denied for table waits")
+    line.refusals[refused] = DurustError("permission denied for table (42501)")
     handed_back = counters().get("hands_back_unowned", 0)
 
     handle = engine.run_workflow("work")
     eventually(lambda: counters().get("hands_back_unowned", 0) > handed_back)
-    line.refusal = None
+    line.refusals.clear()
 
     assert handle.get_result(PATIENCE) == "done"
 

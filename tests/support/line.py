@@ -17,7 +17,7 @@ from durust.model.records import Checkpoint, ExecutorRow, MessageRow, QueueRow, 
 from durust.model.standing import Standing, StandingRequest
 from durust.model.sweeps import Purged, Swept
 from durust.model.waits import Awaited, Found, StoredValue, StreamEntry
-from durust.model.writes import Outcome, ParkWorkflow, Write
+from durust.model.writes import Outcome, Write
 from durust.storage.provider import Hint, Listener, StateProvider, Writer
 from durust.storage.transactions import OpenTransaction
 
@@ -34,8 +34,8 @@ class Line:
         """What reached the database, batch by batch."""
         self.lost_answers: Counter[str] = Counter()
         """How many answers of each call are still to be lost: the database does it and the caller never hears."""
-        self.refusal: Exception | None = None
-        """What the database answers to every park, if it takes none."""
+        self.refusals: dict[type[Write], Exception] = {}
+        """What the database answers to a batch that holds a write of such a type."""
         self._is_cut = threading.Event()
         self._is_free = threading.Event()
         self._is_free.set()
@@ -167,8 +167,9 @@ class _LineWriter:
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         def ask() -> list[Outcome]:
             self._line.batches.append(tuple(writes))
-            if self._line.refusal is not None and any(isinstance(write, ParkWorkflow) for write in writes):
-                raise self._line.refusal
+            for write in writes:
+                if type(write) in self._line.refusals:
+                    raise self._line.refusals[type(write)]
             return self._behind.commit(writes)
 
         return self._line.pass_on("commit", ask)
