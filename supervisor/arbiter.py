@@ -49,8 +49,8 @@ LOOK_SECONDS_MIN = 0.1
 LOOK_SECONDS_MAX = 1.0
 # How long the last release may take at the end; what it did not do is done by others when the leases end.
 RELEASE_SECONDS = 2.0
-# A drain tells how far it is this often.
-TELL_SECONDS = 1.0
+# A drain tells how far it is this often: who waits sees it move, and a log of it stays short.
+TELL_SECONDS = 5.0
 
 
 class Arbiter:

@@ -149,3 +149,12 @@ def test_an_output_that_was_closed_is_no_bug(provider: StateProvider, tmp_path: 
     ended = subprocess.run(["sh", "-c", f"{command} workflow list >&-"], cwd=tmp_path, capture_output=True, check=False)
 
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "durust", "runn"]
+
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("see `python -m durust --help`\n")

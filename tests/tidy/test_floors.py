@@ -27,6 +27,8 @@ PACKAGES = {
     "durust.engine": Floor.ENGINE,
     "durust.commands": Floor.SURFACE,
     "durust.supervisor": Floor.SUPERVISOR,
+    # The command line by another name.
+    "durust.__main__": Floor.SUPERVISOR,
 }
 # Modules that stand directly in durust/ and are not ground.
 SURFACE = {
