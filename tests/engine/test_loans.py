@@ -149,6 +149,7 @@ def test_a_client_of_the_file_that_a_datasource_holds_is_refused(
         return ctx.transaction(charge, database=other)
 
     second = Stage(other.location)
+    second.provider.migrate()
     with make_client(second) as elsewhere, closing(second):
         elsewhere.list_workflows()
         with pytest.raises(ProviderMisuse, match=REMEDY):
