@@ -47,7 +47,8 @@ def import_(desk: Desk, file: BinaryIO, output: str | None) -> None:
             told.done.append(desk.client.import_workflow(json.loads(line)).id)
         except (ValueError, RecursionError) as error:
             # One that is no text, no JSON, or, as `InvalidArgument`, no such document.
-            raise InvalidArgument("line", number, f"is no document of a workflow: {error}") from None
+            so_far = f"; what stood before it is imported: {len(told.done)}" if told.done else ""
+            raise InvalidArgument("line", number, f"is no document of a workflow: {error}{so_far}") from None
         except WorkflowConflict as error:
             told.refused.append((f"line {number}", str(error)))
     told.tell(output, "workflow")

@@ -331,6 +331,22 @@ def test_more_than_one_batch_is_cancelled(answer: Answer, provider: StateProvide
     assert answer("workflow", "cancel", "-", stdin="\n".join(ids))["cancelled"] == ids
 
 
+def test_a_damaged_line_says_how_many_before_it_were_entered(
+    durust: Durust, provider: StateProvider, tmp_path: Path
+) -> None:
+    make_failed(provider, "a")
+    make_failed(provider, "b")
+    other = ("--db", f"sqlite:///{tmp_path}/other.db")
+    durust("db", "migrate", *other)
+    written = durust("workflow", "export", "a", "b").stdout
+
+    refused = durust("workflow", "import", *other, stdin=written[:-10])
+
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("durust: line=2: is no document of a workflow: ")
+    assert refused.stderr.endswith("; what stood before it is imported: 1\n")
+
+
 def test_workflows_move_as_documents_one_a_line(
     answer: Answer, durust: Durust, provider: StateProvider, tmp_path: Path
 ) -> None:
