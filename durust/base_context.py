@@ -21,8 +21,8 @@ from durust.routines.steps import Task
 from durust.run_log import RunLog
 from durust.step_bodies import bounded, in_step, in_step_async
 
-# How many functions' annotations are kept: more than a program has steps, so that each is read once.
-RESULT_TYPES_KEPT = 1024
+# Of how many functions it is kept what they are: more than a program has steps, so that each is looked into once.
+FUNCTIONS_KEPT = 1024
 _NO_OPTIONS = StepOptions()
 _JSON = Codec()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,12 +92,12 @@ class BaseContext:
             codec = Codec(serializer=chosen.serializer, value_bytes_max=self._codec.value_bytes_max)
         else:
             codec = self._codec
-        is_async = inspect.iscoroutinefunction(fn)
+        is_async, result_type = _traits(fn)
         chosen.demand_async(name, is_async=is_async)
         body = functools.partial(in_step_async if is_async else in_step, fn, args, kwargs)
         if (seconds := chosen.timeout_seconds) is not None:
             body = functools.partial(bounded, name, seconds, body)
-        return Task(name, body, is_async, chosen, _result_type(fn) if annotation is None else annotation, codec)
+        return Task(name, body, is_async, chosen, result_type if annotation is None else annotation, codec)
 
     def _drawn(self, name: str, kind: Any) -> Task:
         """Return the task of a drawn value, which is written as JSON whatever the workflow's own values are."""
@@ -119,14 +119,15 @@ def _nothing() -> None:
     """Stand for the body of what has none."""
 
 
-def _result_type(fn: Any) -> Any:
+def _traits(fn: Any) -> tuple[bool, Any]:
+    """Return whether a function is async, and what its annotations say of its result."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     if "return" not in getattr(fn, "__annotations__", ()):
-        return UNTYPED
-    return _annotated_result(getattr(fn, "__func__", fn))
+        return inspect.iscoroutinefunction(fn), UNTYPED
+    return _annotated_traits(getattr(fn, "__func__", fn))
 
 
-@functools.lru_cache(maxsize=RESULT_TYPES_KEPT)
-def _annotated_result(fn: Any) -> Any:
-    return Shape.of(fn, skip_first=False).result
+@functools.lru_cache(maxsize=FUNCTIONS_KEPT)
+def _annotated_traits(fn: Any) -> tuple[bool, Any]:
+    return inspect.iscoroutinefunction(fn), Shape.of(fn, skip_first=False).result

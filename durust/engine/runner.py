@@ -66,7 +66,8 @@ class Execution:
     def __init__(self, claimed: Claimed, definition: Definition, codec: Codec) -> None:
         self.claimed, self.definition, self.codec = claimed, definition, codec
         # The row has one column for the form of its inputs and of its outcome, so the outcome follows the inputs.
-        self.outcome_codec = codec if claimed.serialization == PICKLE else replace(codec, serializer="json")
+        is_fitting = codec.serializer == "json" or claimed.serialization == PICKLE
+        self.outcome_codec = codec if is_fitting else replace(codec, serializer="json")
         begun = clock.monotonic()
         self.run = Run(claimed, lambda: int((clock.monotonic() - begun) * 1000))
         self.blocking: BlockingDriver | None = None

@@ -24,8 +24,10 @@ def dump_roles(roles: Sequence[str]) -> str | None:
 
 def load_roles(text: str | None) -> tuple[str, ...]:
     """Return the roles that stand in a row; what another writer left there and is no array of names is none."""
+    if not text:
+        return ()
     try:
-        found = json.loads(text or "[]")
+        found = json.loads(text)
     except ValueError:
         return ()
     return tuple(role for role in found if isinstance(role, str)) if isinstance(found, list) else ()

@@ -68,6 +68,9 @@ def recollect(claimed: Claimed) -> Past:
     Everything that moves a run on has a key: an operation the time of its completion, a sleep its instant. An execution
     took in, in this order, what has a key up to its own last record's; the next one went on from there.
     """
+    if not claimed.history:
+        # As in most runs, which only begin.
+        return Past(_begun_ms(claimed, claimed.lease.token), claimed.now_ms, ())
     last: dict[str, Key] = {}
     for record in claimed.history:
         token = record.claim or ""
