@@ -146,7 +146,8 @@ def test_a_sleep_and_a_step_race_alike_in_a_replay(stage: Stage, trace: Trace) -
         await ctx.sleep(PARKS)
         return seen
 
-    assert run(stage, race) == ["one", "step", "two"]
+    # Which comes first is the machine's business; that it stays so is ours.
+    assert sorted(run(stage, race)) == ["one", "step", "two"]
     assert set(trace.steps.values()) == {1}
     trace.assert_alike()
 
