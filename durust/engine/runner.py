@@ -76,6 +76,11 @@ class Execution:
         self.in_body = False
         self.is_unwinding = False
         self.ended = threading.Event()
+        self._beginning = threading.Lock()
+
+    def begin(self) -> bool:
+        """Take it over; False when it was given up before, or taken over already."""
+        return self._beginning.acquire(blocking=False)
 
 
 class Runner:
@@ -159,7 +164,9 @@ class Runner:
                 context = contextvars.Context()
                 self._pool.run(lambda: context.run(self._run_sync, execution))
         except BaseException:
-            self._end(execution, None)
+            # Whoever interrupts its starter may do so when its own thread has it already.
+            if execution.begin():
+                self._end(execution, None)
             raise
 
     def note_shares(self, tokens: Iterable[str]) -> None:
@@ -328,6 +335,8 @@ class Runner:
     # Sync runs
 
     def _run_sync(self, execution: Execution) -> None:
+        if not execution.begin():
+            return
         driver = execution.blocking = BlockingDriver(execution.run, self)
         written: FinishWorkflow | None = None
         try:
@@ -348,6 +357,8 @@ class Runner:
     # Async runs
 
     async def _run_async(self, execution: Execution) -> None:
+        if not execution.begin():
+            return
         run = execution.run
         execution.main = asyncio.current_task()
         turns = execution.turns = Turns(

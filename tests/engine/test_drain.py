@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from durust import DurableEngine, NotLaunched, Status, WorkflowQueue, clock
+from durust import DurableEngine, NotLaunched, Status, SyncDurableContext, WorkflowQueue, clock
 from durust.engine import engine as engine_parts
 from durust.model.writes import INTERNAL_QUEUE
 from tests.engine.bodies import Bodies
@@ -244,6 +244,27 @@ def test_whoever_interrupts_the_program_need_not_wait_for_what_runs(stage: Stage
     [row] = stage.rows()
     assert (row.status, row.attempts, row.executor_id) == (Status.ENQUEUED, 0, None)
     trip.gate.set()
+
+
+def test_an_interrupt_of_a_start_that_has_begun_gives_its_slot_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: SyncDurableContext) -> int:
+        return 42
+
+    stage = Stage("memory://")
+    engine = stage.launch(answer)
+
+    def begin_and_interrupt(job: Callable[[], None]) -> None:
+        job()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts(engine).runner._pool, "run", begin_and_interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.run_workflow("answer")
+
+    assert [row.status for row in stage.rows()] == [Status.SUCCESS]
+    assert parts(engine).slots._taken == 0
+    stage.close()
 
 
 @pytest.mark.covers(21)
