@@ -160,7 +160,8 @@ def test_a_child_whose_holder_ends_just_then_is_linked_to_itself(
     ender.do(SQL.cancel_workflows.sql, ended("holder"))
 
     # Cut, what stood in the snapshot comes before what was inserted.
-    inserted, held = "s.workflow_uuid, w.workflow_uuid, d.workflow_uuid", "d.workflow_uuid, s.workflow_uuid"
+    inserted = "case when m.is_started then m.child else coalesce(w.workflow_uuid, d.workflow_uuid) end"
+    held = "coalesce(d.workflow_uuid, m.child)"
     sql = cut(SQL.start_children.sql, inserted, held) if is_cut else SQL.start_children.sql
     write = start_child(run, "child", dedup_id="d", attaches=True)
     started = parent.start(sql, children.start_children([write]))

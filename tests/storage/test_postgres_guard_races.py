@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -268,5 +269,7 @@ def test_the_chain_condition_is_one_index_probe(provider: PostgresProvider, race
     plan = race.observer.do(f"explain {statement.sql}", write(run))
 
     lines = [line for (line,) in plan]
-    assert any("operation_outputs_pkey" in line for line in lines)
-    assert not any("hashed" in line for line in lines)
+    probes = [below for line, below in pairwise(lines) if "Scan using operation_outputs_pkey" in line]
+    assert probes
+    assert all("Index Cond: ((workflow_uuid = " in probe and "(function_id = " in probe for probe in probes)
+    assert not any("Scan on operation_outputs" in line for line in lines)

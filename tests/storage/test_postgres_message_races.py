@@ -63,8 +63,8 @@ def test_a_receipt_that_stands_already_consumes_no_second_message(
 ) -> None:
     run = make_receiver(provider, "1", "2")
     one, again = race.actor("one"), race.actor("again")
-    own = "      join recorded r on r.workflow_uuid = p.id and r.function_id = p.place\n     where n.message"
-    sql = cut(SQL.receive_messages.sql, own, "     where n.message") if is_cut else SQL.receive_messages.sql
+    own = "\n       and ((p.id, p.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true"
+    sql = cut(SQL.receive_messages.sql, own) if is_cut else SQL.receive_messages.sql
     parameters = messages.receive_messages([receive(run)])
 
     # The answer to the first is lost with its connection, so the batch is sent again while it is still under way.

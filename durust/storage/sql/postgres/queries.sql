@@ -5,6 +5,9 @@
 -- In `mine` each row is fetched by its id, locked as it stands now, and only then judged. The `offset 0` keeps the
 -- judgement out of that fetch: with it inside, a plan that was made while few rows were PENDING would walk all of those
 -- for each id, for as long as the connection keeps the plan. A fetch by another key is written in the same way.
+--
+-- What a part of a statement has written is asked for with `in (...) is true`, which is one look into a table of hashes.
+-- As a join, each row of a large batch would be sought among all of them.
 
 -- name: register_executors
 -- Executor and lease appear together, and a repeated registration changes neither.
@@ -334,8 +337,6 @@ select m.ms, s.schedule_id, s.schedule_name, s.workflow_name, s.schedule, s.cron
 -- name: start_workflows
 -- A direct start holds its executor's row until it has committed, so a retirement either sees the new workflow or
 -- comes first and refuses it. Who holds a deduplication id is told from here, because the batch may end him later on.
--- With `is true` the rows that were started are looked up; as a join each one was sought among all of them, and a batch
--- of 1,000 took three times as long.
 with live as materialized (
     select e.executor_id
       from durust.executors e
@@ -445,17 +446,16 @@ with mine as materialized (
 ), stored as (
     insert into dbos.workflow_input (workflow_uuid, inputs)
     select m.child, m.inputs
-      from started s
-      join mine m on m.creator = s.creator_xid
+      from mine m
+     where (m.creator in (select s.creator_xid from started s)) is true
         on conflict (workflow_uuid) do update
        set inputs = excluded.inputs, retention_timestamp = excluded.retention_timestamp
 ), linked as (
-    select m.*, coalesce(s.workflow_uuid, w.workflow_uuid, d.workflow_uuid) as link
-      from mine m
-      left join started s on s.creator_xid = m.creator
+    select m.*, case when m.is_started then m.child else coalesce(w.workflow_uuid, d.workflow_uuid) end as link
+      from (select i.*, (i.creator in (select s.creator_xid from started s)) is true as is_started from mine i) m
       left join dbos.workflow_status w on w.workflow_uuid = m.child
       left join dbos.workflow_status d on d.queue_name = m.queue and d.deduplication_id = m.dedup
-     where s.workflow_uuid is not null or w.name = m.name
+     where m.is_started or w.name = m.name
         or (m.attaches and w.workflow_uuid is null and d.name = m.name)
 )
 insert into dbos.operation_outputs (
@@ -703,8 +703,8 @@ with mine as materialized (
     returning workflow_uuid, function_id
 ), patched as materialized (
     select m.id, m.place, m.patch::jsonb as patch
-      from recorded r
-      join mine m on m.id = r.workflow_uuid and m.place = r.function_id
+      from mine m
+     where ((m.id, m.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true
 )
 update dbos.workflow_status w
    set attributes =
@@ -815,8 +815,8 @@ with mine as materialized (
     returning workflow_uuid, function_id
 ), new as materialized (
     select m.id, m.place, m.key, m.text, m.format
-      from recorded r
-      join mine m on m.id = r.workflow_uuid and m.place = r.function_id
+      from mine m
+     where ((m.id, m.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true
 ), kept as (
     insert into dbos.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
     select n.id, n.place, n.key, n.text, n.format
@@ -886,9 +886,8 @@ with mine as materialized (
     insert into dbos.streams (workflow_uuid, key, "offset", value, serialization, function_id, durust_key)
     select j.id, j.key, coalesce(j.last, -1) + row_number() over (partition by j.id, j.key order by j.number),
            coalesce(j.text, '"__DBOS_STREAM_CLOSED__"'), j.format, j.place, j.id || '/' || j.place || '/0'
-      from recorded r
-      join judged j on j.id = r.workflow_uuid and j.place = r.function_id
-     where not j.is_closed
+      from judged j
+     where not j.is_closed and ((j.id, j.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true
 )
 select r.workflow_uuid, r.function_id, false from recorded r
  union all
@@ -951,7 +950,7 @@ with mine as materialized (
 ), lost as materialized (
     select l.owner, l.place, min(l.target collate "C") as target
       from letter l
-     where not exists (select from target t where t.workflow_uuid = l.target)
+     where (l.target in (select t.workflow_uuid from target t)) is not true
      group by l.owner, l.place
 ), recorded as (
     insert into dbos.operation_outputs (
@@ -967,7 +966,7 @@ with mine as materialized (
         message_uuid, destination_uuid, topic, message, serialization, created_at_epoch_ms)
     select l.id, l.target, l.topic, l.text, l.format, (extract(epoch from clock_timestamp()) * 1000)::bigint
       from letter l
-      join recorded r on r.workflow_uuid = l.owner and r.function_id = l.place
+     where ((l.owner, l.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true
      order by l.number
         on conflict (message_uuid) do nothing
 )
@@ -1000,7 +999,7 @@ with letter as materialized (
 ), lost as materialized (
     select l.write, min(l.target collate "C") as target
       from letter l
-     where not exists (select from target t where t.workflow_uuid = l.target)
+     where (l.target in (select t.workflow_uuid from target t)) is not true
      group by l.write
 ), sent as (
     insert into dbos.notifications (
@@ -1088,15 +1087,15 @@ with mine as materialized (
     update dbos.notifications n
        set consumed = true, consumed_by_function_id = p.place
       from pick p
-      join recorded r on r.workflow_uuid = p.id and r.function_id = p.place
      where n.message_uuid = p.message_uuid
+       and ((p.id, p.place) in (select r.workflow_uuid, r.function_id from recorded r)) is true
 )
 select r.workflow_uuid, r.function_id, true, r.output, r.serialization from recorded r
  union all
 select m.id, m.place, false, null, null
   from mine m
  where not m.is_timeout
-   and not exists (select from pick p where p.id = m.id and p.place = m.place)
+   and ((m.id, m.place) in (select p.id, p.place from pick p)) is not true
    and not exists (
        select from dbos.operation_outputs o where o.workflow_uuid = m.id and o.function_id = m.place)
 
