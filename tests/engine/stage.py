@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
+import durust.engine.engine
 from durust import DurableEngine, Settings, WorkflowHandle
 from durust.engine.engine import Engine
 from durust.model.filters import ListFilter
@@ -18,6 +20,8 @@ from tests.support.waiting import eventually
 
 # Long enough for a machine with more processes than cores.
 PATIENCE = 30.0
+# What dies hands nothing back, so it need not be waited for whether its runs unwind: they cannot reach the database.
+DEATH_SECONDS = 0.05
 QUICK: dict[str, Any] = {
     "beat_seconds": 0.5,
     # Longer than any pause of a busy machine, so that a lease lapses only where a test wants it.
@@ -71,7 +75,8 @@ class Stage:
         """Let an engine die: nothing of it reaches the database any more, and its work goes back to the queues."""
         executor = engine.executor_id
         self.line_of(engine).cut()
-        engine.close(0)
+        with mock.patch.object(durust.engine.engine, "UNWIND_SECONDS", DEATH_SECONDS):
+            engine.close(0)
         self.retire(executor)
 
     def retire(self, executor_id: str) -> None:

@@ -11,9 +11,8 @@ T = TypeVar("T")
 
 # Long enough for a machine with more processes than cores; a condition that holds is seen at once all the same.
 TIMEOUT_SECONDS = 20.0
-# Short beside everything that tests wait for; the first looks follow each other more closely, as much is over at once.
+# Short beside everything that tests wait for.
 POLL_SECONDS = 0.02
-FIRST_POLL_SECONDS = 0.001
 
 
 def eventually(condition: Callable[[], T], timeout: float = TIMEOUT_SECONDS) -> T:
@@ -23,7 +22,6 @@ def eventually(condition: Callable[[], T], timeout: float = TIMEOUT_SECONDS) -> 
     the time is up. Anything else that the condition raises goes to the caller at once.
     """
     deadline = clock.monotonic() + timeout
-    pause = FIRST_POLL_SECONDS
     while True:
         late = clock.monotonic() >= deadline
         try:
@@ -37,5 +35,4 @@ def eventually(condition: Callable[[], T], timeout: float = TIMEOUT_SECONDS) -> 
             if late:
                 message = f"still {answer!r} after {timeout} s"
                 raise AssertionError(message)
-        clock.pause(pause)
-        pause = min(2 * pause, POLL_SECONDS)
+        clock.pause(POLL_SECONDS)
