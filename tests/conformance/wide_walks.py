@@ -22,7 +22,7 @@ from durust.model.standing import Standing, StandingRequest
 from durust.model.status import Status
 from durust.model.waits import EVENT, MESSAGE, RESULT, STREAM, Awaited, Wake
 from durust.model.wakes import wakes_of
-from durust.model.writes import DebounceWorkflow, ParkWorkflow, StartChild, StartWorkflow, Wait, Write
+from durust.model.writes import DebounceWorkflow, ParkWorkflow, SetDelay, StartChild, StartWorkflow, Wait, Write
 from durust.storage.memory import InMemoryProvider
 from tests.conformance.builders import LONG_SECONDS, commit, delete, start
 from tests.conformance.publishing import append, close, set_event
@@ -79,9 +79,17 @@ class WideWalk(Walk):
         return tuple(queue for queue in queues if queue in budgeted)
 
     def sift(self, pairs: list[tuple[Write, Write]]) -> list[tuple[Write, Write]]:
-        """Leave out starts under a key beside what may free it: a provider may try them once more behind that."""
+        """Leave out what a provider may judge by what stood amid its batch, or behind it.
+
+        A start under a key that the batch may free is tried once more, and a delay finds a child that comes only later.
+        """
         frees = any(isinstance(write, MOVING) for write, _ in pairs)
-        return [pair for pair in pairs if not frees or key_of(pair[0]) is None]
+        born = {write.start.workflow_id for write, _ in pairs if isinstance(write, StartChild)}
+        return [
+            (write, other)
+            for write, other in pairs
+            if not (frees and key_of(write)) and not (isinstance(write, SetDelay) and write.workflow_id in born)
+        ]
 
     def forgive(self, refused: list[Write]) -> None:
         """Wake in the reference too who waits for what was refused, where the other one did: he parks again."""
