@@ -9,7 +9,7 @@ from typing import Any
 from durust.model.copies import ImportWorkflows, WorkflowCopy
 from durust.model.counts import GROUPS, CountQuery, Spread, StepQuery
 from durust.model.filters import ListFilter, PurgeRequest, Scope
-from durust.model.records import Lease, ScheduleRow
+from durust.model.records import Lease, ScheduleRow, WorkflowRow
 from durust.model.schedule_writes import (
     DeleteSchedule,
     FireTicks,
@@ -319,11 +319,14 @@ class WideWalk(Walk):
             "scope": Scope(self.app, NAMES),
         }
         asked = {name: choices[name] for name in self.wide.sample(sorted(choices), self.wide.randint(1, 2))}
-        newest, limit, offset = self.wide.random() < 0.5, self.wide.choice((2, 100)), self.wide.choice((0, 0, 1))
-        query = self.everything(newest_first=newest, limit=limit, offset=offset, **asked)
-        page = side.provider.workflows(query)
-        rest = side.provider.workflows(replace(query, offset=0, after=page[-1])) if page else []
-        return asked, [self.row(side, row) for row in page], [self.row(side, row) for row in rest]
+        query = self.everything(newest_first=self.wide.random() < 0.5, **asked)
+        whole = side.provider.workflows(query)
+        # Of what one batch made, which came first is a provider's choice; but pages are cut out of one order.
+        paged, size = list[WorkflowRow](), self.wide.choice((2, 3))
+        while page := side.provider.workflows(replace(query, limit=size, after=paged[-1] if paged else None)):
+            paged += page
+        assert paged == whole, f"pages of {asked} in walk {self.seed}"
+        return asked, sorted((self.row(side, row) for row in whole), key=lambda row: row.workflow_id)
 
     def values(self, side: Side) -> object:
         targets = [*self.wide.sample(self.workflows, min(4, len(self.workflows))), f"{self.seed}-nobody"]
