@@ -41,6 +41,7 @@ from durust.model.writes import (
     DebounceWorkflow,
     DrainExecutor,
     EndGrants,
+    FinishWorkflow,
     HandBack,
     Outcome,
     ParkWorkflow,
@@ -344,6 +345,9 @@ class Engine:
             steps += isinstance(write, RecordSleep | ReceiveMessage | Publication | RecordSend)
             if isinstance(write, RecordSend | SendMessages):
                 self.watcher.sent(write.letters)
+            elif isinstance(write, FinishWorkflow):
+                # Before anything that is committed later: a resume of it begins another wait, for another end.
+                self.watcher.finished(write)
             hints.update(hints_of(write, outcome))
             if isinstance(write, EndGrants):
                 # Its slot was given back before this.

@@ -498,7 +498,6 @@ class Runner:
         if written is not None:
             succeeded = written.status is Status.SUCCESS
             self._tally.count(done=int(succeeded), failed=int(not succeeded))
-            self._watcher.finished(written)
 
     def _release(self, execution: Execution, written: FinishWorkflow | None = None) -> None:
         """Give back the claim's share and slot, now that the body has really stopped."""

@@ -22,6 +22,7 @@ from durust import (
     WorkflowOptions,
     WorkflowQueue,
     clock,
+    failpoints,
 )
 from durust.model.writes import INTERNAL_QUEUE
 from durust.storage.provider import Hint
@@ -310,7 +311,12 @@ def test_a_hint_about_somebody_else_asks_the_database_nothing(stage: Stage, pain
 
 
 @pytest.mark.covers(17, 55, 57)
-def test_what_was_set_aside_is_resumed_with_its_attempts_forgotten(stage: Stage, paint: Paint) -> None:
+def test_what_was_set_aside_is_resumed_with_its_attempts_forgotten(
+    stage: Stage, paint: Paint, request: pytest.FixtureRequest
+) -> None:
+    # The run that was set aside goes slowly, so that its end is still told here when it has begun again.
+    failpoints.arm("run.finished=1*sleep(300)")
+    request.addfinalizer(lambda: failpoints.arm(""))
     bodies = Bodies()
 
     def die() -> None:
