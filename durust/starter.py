@@ -108,13 +108,13 @@ class Starter:
         write = self.queued(definition, encoded, options, None)
         lease = Lease(write.workflow_id, engine.executor_id, write.creator)
         direct = replace(write, app_version=self._engine.versions.of(definition), lease=lease)
-        engine.runner.reserve(lease.token)
+        engine.runner.roster.reserve(lease.token)
         outcome: Outcome | None = None
         try:
             outcome = engine.journal.commit(direct, COMMIT_SECONDS)
         finally:
             if not isinstance(outcome, Recorded):
-                engine.runner.forget(lease.token)
+                engine.runner.roster.forget(lease.token)
                 engine.slots.give_back(None)
         if isinstance(outcome, Fenced):
             # This executor is draining or was declared dead; another one, or its next incarnation, takes the work.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from durust.engine.journal import Journal
-from durust.engine.runner import Runner
+from durust.engine.roster import Roster
 from durust.engine.service import Seconds, Service
 from durust.model.filters import ListFilter
 from durust.model.records import Lease
@@ -26,13 +26,13 @@ class Audit(Service):
         self,
         provider: StateProvider,
         journal: Journal,
-        runner: Runner,
+        roster: Roster,
         executor_id: Callable[[], str],
         claim_mutex: threading.Lock,
         cadence_seconds: float,
     ) -> None:
         super().__init__("audit")
-        self._provider, self._journal, self._runner = provider, journal, runner
+        self._provider, self._journal, self._roster = provider, journal, roster
         self._executor_id, self._claim_mutex, self._cadence = executor_id, claim_mutex, cadence_seconds
 
     def run_once(self) -> Seconds:
@@ -40,11 +40,11 @@ class Audit(Service):
         me = self._executor_id()
         with self._claim_mutex:
             rows = self._provider.workflows(ListFilter(executor_ids=[me], statuses=[Status.PENDING], limit=ROWS_MAX))
-            stranded = [row for row in rows if row.token and not self._runner.holds(row.token)]
+            stranded = [row for row in rows if row.token and not self._roster.holds(row.token)]
             open_shares = self._provider.open_grants(me)
-            shares = [token for token in open_shares if not self._runner.holds(token)]
+            shares = [token for token in open_shares if not self._roster.holds(token)]
         # A budget that came after the claim made some of them.
-        self._runner.note_shares(open_shares)
+        self._roster.note_shares(open_shares)
         for row in stranded:
             outcome = self._journal.commit(HandBack(Lease(row.workflow_id, me, row.token or "", has_grant=True)))
             # A run that ended between the look and the comparison is refused, and is nothing to tell of.

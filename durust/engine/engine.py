@@ -131,7 +131,12 @@ class Engine:
             audit=self._compare,
         )
         self.audit = Audit(
-            provider, self.journal, self.runner, lambda: self.executor_id, self.claimer.mutex, settings.audit_seconds
+            provider,
+            self.journal,
+            self.runner.roster,
+            lambda: self.executor_id,
+            self.claimer.mutex,
+            settings.audit_seconds,
         )
         # Half, because a run that has only just begun is looked at in the second round.
         self.recalls = Recalls(provider, self.runner, settings.sweep_seconds / 2)
@@ -169,15 +174,15 @@ class Engine:
         self._tell_quietly(DrainExecutor(self.executor_id))
         self.runner.park_at_once()
         deadline = clock.monotonic() + timeout_seconds
-        while self.runner.running() and clock.monotonic() < deadline and not self.fenced.is_set():
+        while self.runner.roster.running() and clock.monotonic() < deadline and not self.fenced.is_set():
             clock.pause(DRAIN_LOOK_SECONDS)
-        left = self.runner.running()
+        left = self.runner.roster.running()
         for execution in left:
             self.runner.close_run(execution, Verdict.HANDED_BACK)
         deadline = clock.monotonic() + UNWIND_SECONDS
         for execution in left:
             execution.ended.wait(max(0.0, deadline - clock.monotonic()))
-        for execution in self.runner.running():
+        for execution in self.runner.roster.running():
             # Its body holds its thread; the guard in the database makes sure that this counts once.
             emit("run_left_behind", workflow=execution.run.workflow_id, reason="it did not unwind")
             self._tell_quietly(HandBack(execution.run.lease))
@@ -220,7 +225,8 @@ class Engine:
 
     def vitals(self) -> Vitals:
         """Return how the engine is doing."""
-        return Vitals(self.state, len(self.runner.running()), self.tally.done, self.tally.failed, self.tally.steps)
+        running = len(self.runner.roster.running())
+        return Vitals(self.state, running, self.tally.done, self.tally.failed, self.tally.steps)
 
     # What handles and the public engine ask for
 
@@ -422,7 +428,7 @@ class Engine:
         """Take in that this executor was declared dead: what it runs is somebody else's; it goes on as a new one."""
         emit("executor_fenced", executor=self.executor_id)
         with self.claimer.mutex:
-            for execution in self.runner.running():
+            for execution in self.runner.roster.running():
                 self.runner.close_run(execution, Verdict.FENCED)
             if self.state in {"NEW", "LIVE"}:
                 self.executor_id = clock.executor_id()

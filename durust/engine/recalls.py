@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from durust.engine.runner import Execution, Runner
+from durust.engine.execution import Execution
+from durust.engine.runner import Runner
 from durust.engine.service import Seconds, Service
 from durust.model.filters import ListFilter
 from durust.model.records import WorkflowRow
@@ -34,7 +35,7 @@ class Recalls(Service):
     def run_once(self) -> Seconds:
         """Look once at the runs that were there in the last round already; short ones end by themselves."""
         is_asked, self._is_asked = self._is_asked, False
-        running = [one for one in self._runner.running() if not one.run.is_closed()]
+        running = [one for one in self._runner.roster.running() if not one.run.is_closed()]
         seen, self._seen = self._seen, {one.run.lease.token for one in running}
         looked_at = [one for one in running if is_asked or one.run.lease.token in seen]
         for start in range(0, len(looked_at), IDS_MAX):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from durust import clock
-from durust.codec import PICKLE, Codec
+from durust.codec import Codec
 from durust.engine.current import CURRENT, Activity
 from durust.engine.deadlines import Deadlines
-from durust.engine.drive import AwaitingDriver, BlockingDriver, acall, call
+from durust.engine.drive import AwaitingDriver, BlockingDriver
+from durust.engine.execution import Execution
+from durust.engine.ground import EngineGround
 from durust.engine.journal import Journal
 from durust.engine.loops import Loop
 from durust.engine.registry import Definition
+from durust.engine.roster import Roster
 from durust.engine.slots import Slots
 from durust.engine.threads import ThreadPool
 from durust.engine.ticket import ThreadTicket
@@ -34,9 +32,8 @@ from durust.failpoints import failpoint
 from durust.model.claims import Claimed
 from durust.model.records import Lease
 from durust.model.status import Status
-from durust.model.waits import Awaited, Found
 from durust.model.writes import AssumeRole, EndGrants, FinishWorkflow, Wait
-from durust.routines.effects import Ended, Raised, Returned, Routine, Transact
+from durust.routines.effects import Ended, Raised, Returned, Routine
 from durust.routines.lifecycle import conclude, park, run_out, set_aside
 from durust.routines.run import Run, Verdict
 from durust.settings import Settings
@@ -46,10 +43,6 @@ from durust.telemetry import emit
 # A body that swallows its cancellation is cancelled again this often, this far apart; then it is left to itself.
 CANCELS_MAX = 20
 CANCEL_PAUSE_SECONDS = 0.1
-# Where every slot is taken a wait for others keeps its own for this part of the usual time: what it waits for may be
-# waiting for a slot itself, and where it comes within moments parking would cost more.
-CROWDED_PART = 0.1
-
 Conclusion = Routine[FinishWorkflow | None]
 
 
@@ -60,31 +53,8 @@ class Contexts(Protocol):
         """Return a context of the colour of *driver*."""
 
 
-class Execution:
-    """One run with what carries it."""
-
-    def __init__(self, claimed: Claimed, definition: Definition, codec: Codec) -> None:
-        self.claimed, self.definition, self.codec = claimed, definition, codec
-        # The row has one column for the form of its inputs and of its outcome, so the outcome follows the inputs.
-        is_fitting = codec.serializer == "json" or claimed.serialization == PICKLE
-        self.outcome_codec = codec if is_fitting else replace(codec, serializer="json")
-        begun = clock.monotonic()
-        self.run = Run(claimed, lambda: int((clock.monotonic() - begun) * 1000))
-        self.blocking: BlockingDriver | None = None
-        self.turns: Turns | None = None
-        self.main: asyncio.Task[Any] | None = None
-        self.in_body = False
-        self.is_unwinding = False
-        self.ended = threading.Event()
-        self._beginning = threading.Lock()
-
-    def begin(self) -> bool:
-        """Take it over; False when it was given up before, or taken over already."""
-        return self._beginning.acquire(blocking=False)
-
-
 class Runner:
-    """Starts executions and keeps the list of what runs here, which the owner audit compares with the database."""
+    """Starts executions and carries each through; what runs is in its roster."""
 
     def __init__(
         self,
@@ -99,24 +69,24 @@ class Runner:
         watcher: Watcher,
         tally: Tally,
     ) -> None:
-        self.journal = journal
-        self.trusted = trusted
-        self._transactor = Transactor(provider, tally)
         self._settings, self._slots, self._loop = settings, slots, loop
-        self._contexts, self._tally = contexts, tally
-        self._provider, self._watcher = provider, watcher
+        self._journal, self._contexts, self._tally = journal, contexts, tally
         self._pool = ThreadPool()
-        self._mutex = threading.Lock()
-        self._held: set[str] = set()
-        self._executions: dict[str, Execution] = {}
-        self._bodies: Counter[str] = Counter()
-        """By claim: how many step bodies of async runs are in a thread."""
-        self._left_over: dict[str, Execution] = {}
-        """By claim: runs that ended without a write while a step of theirs could not be interrupted."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._step_gates: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
-        self._park_at_once = False
-        self._is_closed = False
+        self.roster = Roster()
+        self.ground = EngineGround(
+            settings=settings,
+            journal=journal,
+            slots=slots,
+            loop=loop,
+            trusted=trusted,
+            provider=provider,
+            watcher=watcher,
+            transactor=Transactor(provider, tally),
+            pool=self._pool,
+            roster=self.roster,
+            release=self._release,
+        )
         self.deadlines = Deadlines(journal, self._close_lease)
 
     # What an engine asks for
@@ -126,33 +96,16 @@ class Runner:
         chosen = serializer or (definition.serializer if definition else None) or self._settings.serializer
         return Codec(serializer=chosen, value_bytes_max=self._settings.value_bytes_max)
 
-    def reserve(self, token: str) -> None:
-        """Enter a claim that is about to be made, so that the audit does not take it for a stranded one."""
-        with self._mutex:
-            self._held.add(token)
-
-    def forget(self, token: str) -> None:
-        """Take back a reservation that came to nothing."""
-        with self._mutex:
-            self._held.discard(token)
-
-    def holds(self, token: str) -> bool:
-        """Tell whether that claim runs here, or is about to."""
-        return token in self._held
-
     def start(self, claimed: Claimed, definition: Definition) -> None:
         """Run a claimed workflow; its slot is taken already, and given back when this raises.
 
         Its context variables are empty: a run that another process resumes has none of its starter's either.
         """
         execution = Execution(claimed, definition, self.codec(definition))
-        with self._mutex:
-            self._held.add(claimed.lease.token)
-            self._executions[claimed.lease.token] = execution
-            is_closed = self._is_closed
+        is_open = self.roster.enter(execution)
         try:
             failpoint("run.claimed")
-            if is_closed:
+            if not is_open:
                 raise ProviderUnavailable("the engine", "it was closed while a workflow was started")
             if claimed.left_ms is not None and claimed.left_ms > 0:
                 self.deadlines.watch(claimed.lease, claimed.left_ms / 1000)
@@ -169,28 +122,15 @@ class Runner:
                 self._end(execution, None)
             raise
 
-    def note_shares(self, tokens: Iterable[str]) -> None:
-        """Take in that those claims hold shares of their queue's budget, which their runs have to end."""
-        for token in tokens:
-            execution = self._executions.get(token)
-            if execution is not None and not execution.run.lease.has_grant:
-                execution.run.lease = replace(execution.run.lease, has_grant=True)
-
-    def running(self) -> list[Execution]:
-        """Return what runs now."""
-        with self._mutex:
-            return list(self._executions.values())
-
     def close(self) -> None:
         """Start nothing any more, and let the threads go."""
-        with self._mutex:
-            self._is_closed = True
+        self.roster.close()
         self._pool.close()
 
     def park_at_once(self) -> None:
         """From now on every wait parks at once, however short it is; those under way for others are asked anew."""
-        self._park_at_once = True
-        for execution in self.running():
+        self.ground.park_at_once()
+        for execution in self.roster.running():
             if execution.blocking is not None:
                 execution.blocking.stir()
             elif execution.turns is not None:
@@ -206,138 +146,24 @@ class Runner:
 
     def time_of(self, token: str) -> int | None:
         """Return the time of the run that holds that claim, by the database's clock; None when it does not run here."""
-        execution = self._executions.get(token)
+        execution = self.roster.of(token)
         return None if execution is None else execution.run.now_ms()
 
     def runs(self, workflow_id: str) -> bool:
         """Tell whether a run of that workflow is here."""
-        return any(execution.run.workflow_id == workflow_id for execution in self.running())
+        return any(execution.run.workflow_id == workflow_id for execution in self.roster.running())
 
     def _close_lease(self, lease: Lease, verdict: Verdict) -> None:
-        execution = self._executions.get(lease.token)
+        execution = self.roster.of(lease.token)
         if execution is not None:
             self.close_run(execution, verdict)
-
-    # The ground that drivers stand on
-
-    def park_after_ms(self) -> float:
-        """Return how long a wait may keep its stack."""
-        return 0.0 if self._park_at_once else self._settings.park_after_seconds * 1000
-
-    def patience_ms(self) -> float:
-        """Return how long a wait for what others do may keep its slot before it parks: less where none is free."""
-        return self.park_after_ms() * (CROWDED_PART if self._slots.are_all_taken() else 1)
-
-    def watch(self, awaited: Awaited) -> Future[Found]:
-        """Return a future of what there is of *awaited* once it has come."""
-        return self._watcher.watch(awaited)
-
-    def abandon(self, awaited: Awaited, future: Future[Found]) -> None:
-        """Stop watching."""
-        self._watcher.abandon(awaited, future)
-
-    def look(self, what: Sequence[Awaited]) -> Mapping[Awaited, Found]:
-        """Return what there is of *what* now. Blocks."""
-        return self._provider.values(what)
-
-    def on_loop(self, body: Any) -> Future[Ended]:
-        """Start an async body on the loop, in a copy of the caller's context."""
-        context = contextvars.copy_context()
-        answer: Future[Ended] = Future()
-        activity = CURRENT.get()
-
-        def wound_up() -> None:
-            if activity is not None:
-                activity.run.close(Verdict.HANDED_BACK)
-            answer.cancel()
-
-        def begin() -> None:
-            task = self._loop.make_task(acall(body), contextvars.copy_context(), wound_up)
-            self._tasks.add(task)
-            task.add_done_callback(end)
-            answer.add_done_callback(lambda _: self._loop.call(task.cancel))
-
-        def end(task: asyncio.Task[Ended]) -> None:
-            self._tasks.discard(task)
-            # The waiting thread may cancel the answer at any moment.
-            with suppress(InvalidStateError):
-                if task.cancelled():
-                    answer.cancel()
-                elif (error := task.exception()) is not None:
-                    answer.set_exception(error)
-                else:
-                    answer.set_result(task.result())
-
-        try:
-            self._loop.loop.call_soon_threadsafe(begin, context=context)
-        except RuntimeError:
-            # The loop was closed by its owner, and this thread goes on.
-            wound_up()
-        return answer
-
-    def transact(self, effect: Transact, asker: Any) -> Any:
-        """Carry a transaction through in this thread."""
-        return self._transactor.transact(effect, asker)
-
-    async def in_thread(self, body: Any) -> Ended:
-        """Run a sync body in a pool thread, in a copy of the caller's context; at most as many as there are slots."""
-        ended = await (await self.begin_in_thread(body))
-        if isinstance(ended, BaseException):
-            raise ended
-        return ended
-
-    async def begin_in_thread(self, body: Any) -> asyncio.Future[Ended | BaseException]:
-        """Run a sync body in such a thread, and return as soon as it has begun."""
-        loop = asyncio.get_running_loop()
-        gate = self._step_gates.setdefault(loop, asyncio.Semaphore(self._slots.size))
-        answer: asyncio.Future[Ended | BaseException] = loop.create_future()
-        context = contextvars.copy_context()
-
-        def settle(ended: Ended | BaseException) -> None:
-            # The thread is free now, and not when the coroutine stopped waiting for it.
-            gate.release()
-            if not answer.done():
-                answer.set_result(ended)
-
-        activity = CURRENT.get()
-        token = activity.run.lease.token if activity is not None else ""
-
-        def work() -> None:
-            ended: Ended | BaseException
-            try:
-                ended = context.run(call, body)
-            except BaseException as unwinding:  # noqa: BLE001  carried over to the coroutine, which raises it
-                ended = unwinding
-            self._count_body(token, -1)
-            self._loop.call(settle, ended)
-
-        await gate.acquire()
-        self._count_body(token, 1)
-        try:
-            self._pool.run(work)
-        except BaseException:
-            self._count_body(token, -1)
-            gate.release()
-            raise
-        return answer
-
-    def _count_body(self, token: str, change: int) -> None:
-        """Count a step body that begins or stops; with the last one goes what its run has left over."""
-        with self._mutex:
-            self._bodies[token] += change
-            left_over = None
-            if not self._bodies[token]:
-                del self._bodies[token]
-                left_over = self._left_over.pop(token, None)
-        if left_over is not None:
-            self._release(left_over)
 
     # Sync runs
 
     def _run_sync(self, execution: Execution) -> None:
         if not execution.begin():
             return
-        driver = execution.blocking = BlockingDriver(execution.run, self)
+        driver = execution.blocking = BlockingDriver(execution.run, self.ground)
         written: FinishWorkflow | None = None
         try:
             ready = self._prepare(execution)
@@ -365,10 +191,10 @@ class Runner:
             run,
             self._loop.stillness,
             lambda waits: self._park(execution, driver, waits),
-            self.park_after_ms,
-            self.patience_ms,
+            self.ground.park_after_ms,
+            self.ground.patience_ms,
         )
-        driver = AwaitingDriver(run, self, turns, lambda: self._unwind(execution))
+        driver = AwaitingDriver(run, self.ground, turns, lambda: self._unwind(execution))
         written: FinishWorkflow | None = None
         try:
             ready = self._prepare(execution)
@@ -474,7 +300,7 @@ class Runner:
         role = execution.definition.admit(run.authenticated_user, run.authenticated_roles)
         if role is not None and role != run.assumed_role:
             # Nobody waits for it: whoever claims the run again notes the same.
-            self.journal.submit(AssumeRole(run.lease, role), ThreadTicket())
+            self._journal.submit(AssumeRole(run.lease, role), ThreadTicket())
             run.assumed_role = role
 
     def _conclusion(self, execution: Execution, ended: Ended) -> Conclusion:
@@ -484,15 +310,10 @@ class Runner:
         """Give back what the run held. Never raises."""
         if execution.turns is not None:
             execution.turns.close()
-        token = execution.run.lease.token
         self.deadlines.forget(execution.run.lease)
-        with self._mutex:
-            self._executions.pop(token, None)
-            is_left_over = written is None and token in self._bodies
-            if is_left_over:
-                # Its body is told to stop, and a thread of it cannot be: what it takes of its queue is not free yet.
-                self._left_over[token] = execution
+        is_left_over = self.roster.end(execution, is_written=written is not None)
         execution.ended.set()
+        # Where a body was told to stop and a thread of it cannot be, what it takes of its queue is not free yet.
         if not is_left_over:
             self._release(execution, written)
         if written is not None:
@@ -502,11 +323,10 @@ class Runner:
     def _release(self, execution: Execution, written: FinishWorkflow | None = None) -> None:
         """Give back the claim's share and slot, now that the body has really stopped."""
         token = execution.run.lease.token
-        with self._mutex:
-            self._held.discard(token)
+        self.roster.forget(token)
         if execution.run.lease.has_grant and written is None:
             # Where a write of its own has ended the share already, this does nothing.
-            self.journal.submit(EndGrants((token,)), ThreadTicket())
+            self._journal.submit(EndGrants((token,)), ThreadTicket())
         self._slots.give_back(execution.claimed.queue)
 
 

@@ -74,7 +74,7 @@ def test_what_had_not_ended_goes_on_behind_its_last_step(stage: Stage, paint: Pa
     document = engine.export_workflow(handle.id)
     engine.delete_workflow(handle.id)
     gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
     moved = engine.import_workflow(document)
 

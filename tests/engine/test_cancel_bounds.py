@@ -59,7 +59,7 @@ def test_a_cancel_by_another_process_reaches_the_body_by_its_hint(
 
     assert other.wait() == 0, other.stderr
     eventually(lambda: seen == ["begun", "stopped"])
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert (stage.row(handle).status, stage.history(handle)) == (Status.CANCELLED, {})
 
 

@@ -38,7 +38,7 @@ STAYS: dict[str, Any] = {"park_after_seconds": HOUR * 2}
 
 def until_still(engine: DurableEngine) -> None:
     """Wait until nothing runs any more."""
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
 
 @pytest.mark.covers(17, 128)

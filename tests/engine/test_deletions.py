@@ -49,7 +49,7 @@ def test_a_running_workflow_that_is_deleted_records_nothing_and_stops(stage: Sta
     deleted = engine.delete_workflow(handle.id)
 
     gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert (deleted, bodies, stage.history(handle)) == ([handle.id], ["hold"], {})
     assert stage.rows(workflow_ids=[handle.id]) == []
 

@@ -74,7 +74,7 @@ def close_aside(engine: DurableEngine, seconds: float, aside: ThreadPoolExecutor
     """Begin to close an engine, and return when it has stopped claiming and parks whatever begins to wait."""
     inner = parts(engine)
     closing = aside.submit(engine.close, seconds)
-    eventually(lambda: inner.state == "DRAINING" and inner.runner.park_after_ms() == 0)
+    eventually(lambda: inner.state == "DRAINING" and inner.runner.ground.park_after_ms() == 0)
     return closing
 
 

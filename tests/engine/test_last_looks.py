@@ -24,15 +24,15 @@ def test_a_last_look_that_is_cut_short_is_recorded(stage: Stage) -> None:
         return "received"
 
     engine = stage.launch(waiter, park_after_seconds=3600.0)
-    runner = parts(engine).runner
-    look = runner.look
+    ground: Any = parts(engine).runner.ground
+    look = ground.look
 
     def slowly(what: Any) -> dict[Awaited, Any]:
         looks.set()
         looked.wait(PATIENCE)
         return dict(look(what))
 
-    runner.look = slowly  # type: ignore[method-assign]
+    ground.look = slowly
     handle = engine.run_workflow("waiter")
     assert looks.wait(PATIENCE)
     try:

@@ -69,7 +69,7 @@ def test_a_run_that_lost_its_lease_inside_a_step_records_nothing_more(
     assert other.retrieve_workflow(handle.id).get_result(PATIENCE) == "there"
     row, history = stage.row(handle), stage.history(handle)
     trip.gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert trip.bodies == ["one", "two", "two", "three"]
     assert stage.history(handle) == history
     assert stage.row(handle) == row
@@ -107,7 +107,7 @@ def test_a_body_that_swallows_the_loss_of_its_lease_changes_nothing(stage: Stage
     assert other.retrieve_workflow(handle.id).get_result(PATIENCE) == "right"
 
     gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
     assert answers == ["wrong"]
     assert bodies == ["wait", "wait", "after right"]
@@ -251,7 +251,7 @@ def test_a_row_that_was_cancelled_under_a_running_body_stays_cancelled(
     with pytest.raises(WorkflowCancelled, match=handle.id):
         handle.get_result(PATIENCE)
     trip.gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert trip.bodies == ["one", "two"]
     assert stage.names(handle) == {1: "one"}
     assert stage.row(handle).status is Status.CANCELLED
@@ -271,7 +271,7 @@ def test_a_cancellation_after_the_last_step_stands(stage: Stage, paint: Paint, r
     engine = stage.launch(work)
     handle = engine.run_workflow("work")
     eventually(lambda: bodies == ["last"])
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
     assert stage.row(handle).status is Status.CANCELLED
     with pytest.raises(WorkflowCancelled):
@@ -322,7 +322,7 @@ def test_an_async_body_that_swallows_everything_in_a_loop_does_not_hold_up_the_c
     # Its neighbours on the loop go on.
     assert engine.start("work") == "done"
     # Keeps the collector from the body while it still loops.
-    running = parts(engine).runner.running()
+    running = parts(engine).runner.roster.running()
 
     begun = clock.monotonic()
     engine.close(0.2)
@@ -363,7 +363,7 @@ def test_a_body_that_swallows_its_cancellation_in_its_last_step_does_not_succeed
 
     rewrite(handle.id, status=Status.CANCELLED)
     gate.set()
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
     assert swallowed == [1]
     assert stage.row(handle).status is Status.CANCELLED

@@ -92,7 +92,7 @@ class Crowd:
 
     def assert_nothing_runs(self) -> None:
         """Demand that no run is left behind."""
-        eventually(lambda: not parts(self.engine).runner.running())
+        eventually(lambda: not parts(self.engine).runner.roster.running())
 
 
 MakeCrowd = Callable[..., Crowd]

@@ -336,7 +336,7 @@ def test_a_row_without_an_id_stops_nobody(stage: Stage, paint: Paint) -> None:
     engine = stage.launch(work)
 
     assert engine.retrieve_workflow("named").get_result(PATIENCE) == "done"
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert "work named" in bodies
 
 

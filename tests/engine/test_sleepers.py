@@ -88,7 +88,7 @@ def test_ten_thousand_sleepers_cost_rows_and_no_threads(stage: Stage, url: str, 
     del handles
     eventually(lambda: count(stage, Status.DELAYED) == SLEEPERS, PATIENCE_SECONDS)
     assert count(stage, Status.PENDING) == 0
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     eventually(lambda: footprint()[0] <= threads)
     assert footprint()[1] - resident < GROWTH_BYTES_MAX
     engine.close()

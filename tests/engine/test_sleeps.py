@@ -167,7 +167,7 @@ def test_a_long_sleep_holds_neither_a_thread_nor_a_slot(stage: Stage, paint: Pai
     assert row.attempts == 0
     assert row.executor_id is None
     assert row.delay_until_ms == pytest.approx(instant_ms(stage, handle), abs=1)
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     eventually(lambda: run_threads() == [])
     assert engine.start("work") == "done"
 
@@ -306,7 +306,7 @@ def test_an_operation_of_an_unwinding_body_leaves_no_trace(stage: Stage, paint: 
 
     engine = stage.launch(doze)
     handle = engine.run_workflow("doze")
-    eventually(lambda: ends and parts(engine).runner.running() == [])
+    eventually(lambda: ends and parts(engine).runner.roster.running() == [])
 
     assert stage.row(handle).status is Status.DELAYED
     assert stage.names(handle) == {1: SLEEP_NAME}

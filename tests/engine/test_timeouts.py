@@ -67,7 +67,7 @@ def test_a_timeout_ends_a_wait_of_the_body(stage: Stage, paint: Paint) -> None:
     # Later when no slot was free at once, and it was queued.
     assert row.created_at_ms + SHORT * 1000 <= (row.deadline_ms or 0) <= (row.completed_at_ms or 0)
     assert bodies == ["one"]
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
 
 @pytest.mark.covers(31, 135)
@@ -93,7 +93,7 @@ def test_a_timeout_cancels_an_async_step_which_is_not_recorded_and_runs_again(st
     handle = engine.run_workflow("job", options=options())
     with pytest.raises(WorkflowTimedOut):
         handle.get_result(PATIENCE)
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     # The thread of a sync run does not wait for it.
     eventually(lambda: seen == ["begun", "cancelled"])
     assert stage.history(handle) == {}
@@ -128,7 +128,7 @@ def test_a_step_that_outlives_the_deadline_records_nothing_and_the_body_goes_no_
 
     gate.set()
 
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert stage.names(handle) == {1: "first"}
     assert stage.row(handle).status is Status.CANCELLED
     assert engine.resume_workflow(handle.id).get_result(PATIENCE) == "a result"
@@ -149,7 +149,7 @@ def test_a_body_that_swallows_its_cancellation_has_no_result(stage: Stage, paint
 
     with pytest.raises(WorkflowTimedOut):
         handle.get_result(PATIENCE)
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
     assert stage.row(handle).status is Status.CANCELLED
 
 
@@ -169,7 +169,7 @@ def test_a_hanging_process_is_timed_out_by_a_sweep(stage: Stage, paint: Paint, m
     with pytest.raises(WorkflowTimedOut):
         other.retrieve_workflow(handle.id).get_result(PATIENCE)
     gate.set()
-    eventually(lambda: parts(hung).runner.running() == [])
+    eventually(lambda: parts(hung).runner.roster.running() == [])
     assert (bodies, stage.history(handle)) == ([], {})
 
 
@@ -334,7 +334,7 @@ def test_a_resumed_run_has_its_timeout_anew_and_its_old_timer_is_void(stage: Sta
     with pytest.raises(WorkflowTimedOut):
         handle.get_result(PATIENCE)
     row = stage.row(handle)
-    eventually(lambda: parts(engine).runner.running() == [])
+    eventually(lambda: parts(engine).runner.roster.running() == [])
 
     engine.resume_workflow(handle.id)
 

@@ -476,7 +476,7 @@ def test_a_database_that_is_away_makes_no_error_of_the_workflow(stage: Stage, pa
 
     engine = stage.launch(order)
     handle = engine.run_workflow("order", options=ONE)
-    eventually(lambda: [each.run.verdict for each in parts(engine).runner.running()] == [Verdict.HANDED_BACK])
+    eventually(lambda: [each.run.verdict for each in parts(engine).runner.roster.running()] == [Verdict.HANDED_BACK])
     stage.line_of(engine).mend()
 
     assert handle.get_result(PATIENCE) == 7

@@ -191,7 +191,7 @@ class Life:
         if self._chance.random() < SKEW_SHARE:
             self._skew_ms += self._chance.randint(-SKEW_MS_MAX, SKEW_MS_MAX)
         disk.cut()
-        for execution in process.running():
+        for execution in process.roster.running():
             process.close_run(execution, Verdict.FENCED)
 
     def _recorded(self, workflow_id: str) -> set[str]:
