@@ -16,7 +16,7 @@ from durust.errors import InvalidArgument, ProviderMisuse, ProviderUnavailable
 from durust.failpoints import FailpointError
 from durust.model.status import Status
 from durust.model.writes import Recorded, Refused, Write
-from durust.storage import halves, pool, postgres
+from durust.storage import halves, pool, postgres_link
 from durust.storage.batch import SQL
 from durust.storage.links import BadData, Call, Deadlock, Lost, Row, Transient, fault
 from durust.storage.postgres import PostgresProvider
@@ -231,7 +231,7 @@ def test_values_that_are_too_large_together_are_written_one_by_one(
 def test_a_value_that_no_message_holds_is_refused(
     provider: PostgresProvider, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "MESSAGE_BYTES_MAX", 10_000)
+    monkeypatch.setattr(postgres_link, "MESSAGE_BYTES_MAX", 10_000)
     runs = [make_claimed(provider, name) for name in "ab"]
 
     outcomes = writer.commit([record_step(runs[0], output="x" * 10_000), record_step(runs[1])])
