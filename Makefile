@@ -24,10 +24,10 @@ demo: $(READY) ## index Python's standard library with worker processes, kill tw
 	$(BIN)/python scripts/demo.py
 
 test: $(READY) ## run every test but the crash matrix; needs no server
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --ignore=tests/crash tests
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --ignore=tests/crash tests
 
 conformance: $(READY) ## run the one suite that every storage provider passes
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/conformance
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests/conformance
 
 lint: $(READY) ## check the rules and the format of the source
 	$(BIN)/ruff check $(wildcard $(CHECKED))
@@ -43,7 +43,7 @@ bench: $(READY) ## measure throughput and latency beside their ceilings
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 crash: $(READY) ## kill a workflow at each boundary and count what ran twice
-	$(BIN)/python -m pytest -n $(CRASH_WORKERS) tests/crash
+	$(BIN)/python -m pytest -n $(CRASH_WORKERS) --dist worksteal tests/crash
 
 chaos: $(READY) ## kill, stop and cut off processes and the server at random, and lose nothing; ARGS="--seconds 300 --seed 2"
 	$(BIN)/python scripts/chaos.py $(ARGS)
