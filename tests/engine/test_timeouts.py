@@ -313,6 +313,8 @@ def test_a_deadline_that_was_moved_is_heeded_by_the_old_timer(stage: Stage, pain
 
     engine = stage.launch(wait, **UNSWEPT)
     handle = engine.run_workflow("wait", options=options(1.0))
+    # Beside a claim under way it is queued first, and its own claim would set a deadline again.
+    eventually(lambda: stage.row(handle).status is Status.PENDING)
     rewrite(handle.id, workflow_deadline_epoch_ms=clock.now_ms() + 3_600_000)
 
     assert handle.get_result(PATIENCE) == "done"
