@@ -157,6 +157,7 @@ class EngineGround:
         try:
             self._pool.run(work)
         except BaseException:
+            # No thread took it, whatever the reason: it is counted no longer, and the reason goes on to the caller.
             self._end_body(token)
             gate.release()
             raise
